@@ -1,0 +1,1 @@
+//! Everything that is a model call, and the built-in offline fallback for each.

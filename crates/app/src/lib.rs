@@ -1,0 +1,1 @@
+//! What MeetMind does: one function per use case.

@@ -1,0 +1,1 @@
+//! The words: ids, time, domain types, events, error codes, policy.

@@ -1,0 +1,1 @@
+//! Everything that is a packet; today: LiveKit access tokens.

@@ -1,0 +1,1 @@
+//! The wires: REST, WebSocket, SSE, OpenAPI, the web page.
