@@ -1,1 +1,35 @@
 //! Everything that is SQL.
+//!
+//! One SQL text serves SQLite and Postgres: `$1` placeholders, times and ids bound as values,
+//! no clock or random function of the database. Each file holds the statements of one part of
+//! the schema as named constants and, below them, the functions of [`Conn`] that run them. One
+//! test prepares every constant on both engines. Where the engines must differ, the constant
+//! has two forms and the file stands in the list of `docs/database.md`.
+
+mod agents;
+mod audit;
+mod backup;
+mod db;
+mod error;
+mod events;
+mod idempotency;
+mod jobs;
+mod meetings;
+mod memories;
+mod messages;
+mod migrate;
+mod notes;
+mod participants;
+mod runs;
+mod search;
+mod segments;
+mod statements;
+pub mod testing;
+mod users;
+mod webhooks;
+
+pub use db::{Conn, Engine, Settings, Store, Synchronous};
+pub use error::{Error, Result};
+pub use statements::all as all_statements;
+
+pub use meetings::*;

@@ -1,0 +1,4 @@
+//! Properties of the offline notes engine, and its behaviour on real meetings when they are at hand.
+
+mod properties;
+mod real_meetings;

@@ -1,0 +1,4 @@
+//! The migration macro does not see new files by itself.
+fn main() {
+    println!("cargo:rerun-if-changed=migrations");
+}

@@ -1,0 +1,473 @@
+-- The schema of MeetMind. Migrations run forward only; both engines have the same numbers,
+-- names, tables and columns (a test compares them). Times are microseconds since 1970 in
+-- SQLite and TIMESTAMPTZ in Postgres; no statement asks the database for the time.
+
+CREATE TABLE instance (
+    key TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+);
+
+CREATE TABLE users (
+    id UUID PRIMARY KEY,
+    email TEXT NOT NULL,
+    name TEXT NOT NULL,
+    role TEXT NOT NULL CONSTRAINT users_role_known CHECK (role IN ('admin', 'member')),
+    password_hash TEXT,
+    preferences JSONB NOT NULL,
+    disabled_at TIMESTAMPTZ,
+    created_at TIMESTAMPTZ NOT NULL,
+    updated_at TIMESTAMPTZ NOT NULL
+);
+CREATE UNIQUE INDEX users_email_unique ON users (email);
+
+CREATE TABLE sessions (
+    id UUID PRIMARY KEY,
+    user_id UUID NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    user_agent TEXT,
+    address TEXT,
+    created_at TIMESTAMPTZ NOT NULL,
+    last_used_at TIMESTAMPTZ NOT NULL,
+    expires_at TIMESTAMPTZ NOT NULL,
+    revoked_at TIMESTAMPTZ
+);
+CREATE INDEX sessions_by_user ON sessions (user_id, id);
+
+CREATE TABLE refresh_tokens (
+    hash BYTEA PRIMARY KEY,
+    session_id UUID NOT NULL REFERENCES sessions (id) ON DELETE CASCADE,
+    created_at TIMESTAMPTZ NOT NULL,
+    expires_at TIMESTAMPTZ NOT NULL,
+    used_at TIMESTAMPTZ
+);
+CREATE INDEX refresh_tokens_by_session ON refresh_tokens (session_id);
+
+CREATE TABLE api_keys (
+    id UUID PRIMARY KEY,
+    user_id UUID NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    secret_hash BYTEA NOT NULL,
+    scopes JSONB NOT NULL,
+    created_at TIMESTAMPTZ NOT NULL,
+    expires_at TIMESTAMPTZ,
+    last_used_at TIMESTAMPTZ,
+    revoked_at TIMESTAMPTZ
+);
+CREATE INDEX api_keys_by_user ON api_keys (user_id, id);
+
+-- Set-up links, password resets, WebSocket tickets: used once, known only by their hash.
+CREATE TABLE one_time_tokens (
+    hash BYTEA PRIMARY KEY,
+    purpose TEXT NOT NULL CONSTRAINT one_time_tokens_purpose_known CHECK (purpose IN ('setup', 'reset', 'ws_ticket')),
+    user_id UUID REFERENCES users (id) ON DELETE CASCADE,
+    payload JSONB NOT NULL,
+    created_at TIMESTAMPTZ NOT NULL,
+    expires_at TIMESTAMPTZ NOT NULL,
+    used_at TIMESTAMPTZ
+);
+CREATE INDEX one_time_tokens_by_expiry ON one_time_tokens (expires_at);
+
+-- Failed sign-ins per account and per address.
+CREATE TABLE throttles (
+    key TEXT PRIMARY KEY,
+    failures BIGINT NOT NULL,
+    blocked_until TIMESTAMPTZ,
+    updated_at TIMESTAMPTZ NOT NULL
+);
+
+CREATE TABLE audit_log (
+    id UUID PRIMARY KEY,
+    at TIMESTAMPTZ NOT NULL,
+    actor TEXT NOT NULL,
+    action TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    address TEXT,
+    details JSONB NOT NULL
+);
+
+CREATE TABLE series (
+    id UUID PRIMARY KEY,
+    owner_id UUID NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    title TEXT NOT NULL,
+    created_at TIMESTAMPTZ NOT NULL,
+    updated_at TIMESTAMPTZ NOT NULL
+);
+CREATE INDEX series_by_owner ON series (owner_id, id);
+
+CREATE TABLE meetings (
+    id UUID PRIMARY KEY,
+    owner_id UUID NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    series_id UUID REFERENCES series (id) ON DELETE SET NULL,
+    title TEXT NOT NULL,
+    description TEXT,
+    status TEXT NOT NULL CONSTRAINT meetings_status_known CHECK (status IN ('scheduled', 'live', 'ended')),
+    starts_at TIMESTAMPTZ,
+    ends_at TIMESTAMPTZ,
+    time_zone TEXT,
+    started_at TIMESTAMPTZ,
+    ended_at TIMESTAMPTZ,
+    access TEXT NOT NULL CONSTRAINT meetings_access_known CHECK (access IN ('invite', 'link', 'open')),
+    lobby BOOLEAN NOT NULL,
+    locked BOOLEAN NOT NULL,
+    consent_policy TEXT NOT NULL CONSTRAINT meetings_consent_policy_known CHECK (consent_policy IN ('ask', 'implied', 'off')),
+    memory_mode TEXT NOT NULL CONSTRAINT meetings_memory_mode_known CHECK (memory_mode IN ('auto', 'manual', 'off')),
+    memory_retention_days BIGINT,
+    glossary JSONB NOT NULL,
+    context JSONB NOT NULL,
+    invite_code TEXT NOT NULL,
+    version BIGINT NOT NULL,
+    created_at TIMESTAMPTZ NOT NULL,
+    updated_at TIMESTAMPTZ NOT NULL,
+    archived_at TIMESTAMPTZ
+);
+CREATE INDEX meetings_by_owner ON meetings (owner_id, id);
+CREATE INDEX meetings_by_series ON meetings (series_id, id);
+CREATE INDEX meetings_by_archive ON meetings (archived_at);
+
+CREATE TABLE agents (
+    id UUID PRIMARY KEY,
+    owner_id UUID NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    role TEXT NOT NULL CONSTRAINT agents_role_known CHECK (role IN ('scribe', 'assistant')),
+    config JSONB NOT NULL,
+    version BIGINT NOT NULL,
+    auto_join BOOLEAN NOT NULL,
+    disabled_at TIMESTAMPTZ,
+    created_at TIMESTAMPTZ NOT NULL,
+    updated_at TIMESTAMPTZ NOT NULL
+);
+CREATE INDEX agents_by_owner ON agents (owner_id, id);
+
+CREATE TABLE agent_versions (
+    agent_id UUID NOT NULL REFERENCES agents (id) ON DELETE CASCADE,
+    version BIGINT NOT NULL,
+    config JSONB NOT NULL,
+    created_at TIMESTAMPTZ NOT NULL,
+    PRIMARY KEY (agent_id, version)
+);
+
+CREATE TABLE participants (
+    id UUID PRIMARY KEY,
+    meeting_id UUID NOT NULL REFERENCES meetings (id) ON DELETE CASCADE,
+    user_id UUID REFERENCES users (id) ON DELETE SET NULL,
+    agent_id UUID REFERENCES agents (id) ON DELETE SET NULL,
+    name TEXT NOT NULL,
+    role TEXT NOT NULL CONSTRAINT participants_role_known CHECK (role IN ('host', 'cohost', 'participant', 'viewer', 'agent')),
+    state TEXT NOT NULL CONSTRAINT participants_state_known CHECK (state IN ('invited', 'waiting', 'joined', 'left', 'removed')),
+    muted BOOLEAN NOT NULL,
+    joined_at TIMESTAMPTZ,
+    left_at TIMESTAMPTZ,
+    created_at TIMESTAMPTZ NOT NULL,
+    updated_at TIMESTAMPTZ NOT NULL
+);
+CREATE INDEX participants_by_meeting ON participants (meeting_id, id);
+CREATE UNIQUE INDEX participants_user_once ON participants (meeting_id, user_id) WHERE user_id IS NOT NULL;
+CREATE UNIQUE INDEX participants_agent_once ON participants (meeting_id, agent_id) WHERE agent_id IS NOT NULL;
+CREATE INDEX participants_by_user ON participants (user_id, meeting_id);
+
+-- The ledger only grows; the newest entry of a participant is in force.
+CREATE TABLE consents (
+    id UUID PRIMARY KEY,
+    meeting_id UUID NOT NULL REFERENCES meetings (id) ON DELETE CASCADE,
+    participant_id UUID NOT NULL REFERENCES participants (id) ON DELETE CASCADE,
+    transcript TEXT NOT NULL CONSTRAINT consents_transcript_known CHECK (transcript IN ('granted', 'denied', 'pending')),
+    recording TEXT NOT NULL CONSTRAINT consents_recording_known CHECK (recording IN ('granted', 'denied', 'pending')),
+    memory TEXT NOT NULL CONSTRAINT consents_memory_known CHECK (memory IN ('granted', 'denied', 'pending')),
+    actor TEXT NOT NULL,
+    at TIMESTAMPTZ NOT NULL
+);
+CREATE INDEX consents_by_participant ON consents (participant_id, id);
+CREATE INDEX consents_by_meeting ON consents (meeting_id, id);
+
+CREATE TABLE messages (
+    id UUID PRIMARY KEY,
+    meeting_id UUID NOT NULL REFERENCES meetings (id) ON DELETE CASCADE,
+    participant_id UUID REFERENCES participants (id) ON DELETE SET NULL,
+    author TEXT NOT NULL,
+    kind TEXT NOT NULL CONSTRAINT messages_kind_known CHECK (kind IN ('text', 'answer', 'notice')),
+    text TEXT NOT NULL,
+    reply_to UUID REFERENCES messages (id) ON DELETE SET NULL,
+    segment_ids JSONB NOT NULL,
+    created_at TIMESTAMPTZ NOT NULL
+);
+CREATE INDEX messages_by_meeting ON messages (meeting_id, id);
+CREATE INDEX messages_by_reply ON messages (reply_to);
+CREATE INDEX messages_by_participant ON messages (participant_id);
+
+CREATE TABLE segments (
+    id UUID PRIMARY KEY,
+    meeting_id UUID NOT NULL REFERENCES meetings (id) ON DELETE CASCADE,
+    participant_id UUID REFERENCES participants (id) ON DELETE SET NULL,
+    speaker TEXT NOT NULL,
+    text TEXT NOT NULL,
+    start_ms BIGINT NOT NULL CONSTRAINT segments_start_not_negative CHECK (start_ms >= 0),
+    end_ms BIGINT NOT NULL,
+    confidence DOUBLE PRECISION,
+    language TEXT,
+    is_final BOOLEAN NOT NULL,
+    external_id TEXT,
+    attribution TEXT NOT NULL CONSTRAINT segments_attribution_known CHECK (attribution IN ('track', 'declared', 'import')),
+    version BIGINT NOT NULL,
+    corrected_at TIMESTAMPTZ,
+    created_at TIMESTAMPTZ NOT NULL,
+    updated_at TIMESTAMPTZ NOT NULL,
+    CONSTRAINT segments_end_not_before_start CHECK (end_ms >= start_ms)
+);
+CREATE INDEX segments_by_time ON segments (meeting_id, start_ms, id);
+CREATE UNIQUE INDEX segments_external_unique ON segments (meeting_id, external_id) WHERE external_id IS NOT NULL;
+CREATE INDEX segments_by_participant ON segments (participant_id);
+
+CREATE TABLE topics (
+    id UUID PRIMARY KEY,
+    meeting_id UUID NOT NULL REFERENCES meetings (id) ON DELETE CASCADE,
+    ordinal BIGINT NOT NULL,
+    label TEXT NOT NULL,
+    start_ms BIGINT NOT NULL,
+    end_ms BIGINT NOT NULL,
+    key_phrases JSONB NOT NULL,
+    segment_ids JSONB NOT NULL,
+    edited BOOLEAN NOT NULL,
+    stale BOOLEAN NOT NULL,
+    created_at TIMESTAMPTZ NOT NULL,
+    updated_at TIMESTAMPTZ NOT NULL
+);
+CREATE INDEX topics_by_meeting ON topics (meeting_id, ordinal);
+
+CREATE TABLE highlights (
+    id UUID PRIMARY KEY,
+    meeting_id UUID NOT NULL REFERENCES meetings (id) ON DELETE CASCADE,
+    text TEXT NOT NULL,
+    speaker TEXT NOT NULL,
+    start_ms BIGINT NOT NULL,
+    segment_ids JSONB NOT NULL,
+    score DOUBLE PRECISION NOT NULL,
+    stale BOOLEAN NOT NULL,
+    created_at TIMESTAMPTZ NOT NULL
+);
+CREATE INDEX highlights_by_meeting ON highlights (meeting_id, start_ms, id);
+
+CREATE TABLE summaries (
+    id UUID PRIMARY KEY,
+    meeting_id UUID NOT NULL REFERENCES meetings (id) ON DELETE CASCADE,
+    headline TEXT NOT NULL,
+    lines JSONB NOT NULL,
+    engine TEXT NOT NULL,
+    is_final BOOLEAN NOT NULL,
+    segment_count BIGINT NOT NULL,
+    stale BOOLEAN NOT NULL,
+    version BIGINT NOT NULL,
+    created_at TIMESTAMPTZ NOT NULL,
+    updated_at TIMESTAMPTZ NOT NULL
+);
+CREATE UNIQUE INDEX summaries_one_per_meeting ON summaries (meeting_id);
+
+CREATE TABLE actions (
+    id UUID PRIMARY KEY,
+    meeting_id UUID NOT NULL REFERENCES meetings (id) ON DELETE CASCADE,
+    text TEXT NOT NULL,
+    owner TEXT,
+    owner_user_id UUID REFERENCES users (id) ON DELETE SET NULL,
+    due TEXT,
+    due_at TIMESTAMPTZ,
+    status TEXT NOT NULL CONSTRAINT actions_status_known CHECK (status IN ('proposed', 'confirmed', 'done', 'dismissed', 'superseded')),
+    marker TEXT NOT NULL CONSTRAINT actions_marker_known CHECK (marker IN ('explicit', 'pattern')),
+    segment_ids JSONB NOT NULL,
+    stale BOOLEAN NOT NULL,
+    version BIGINT NOT NULL,
+    created_at TIMESTAMPTZ NOT NULL,
+    updated_at TIMESTAMPTZ NOT NULL
+);
+CREATE INDEX actions_by_meeting ON actions (meeting_id, id);
+CREATE INDEX actions_by_owner ON actions (owner_user_id, id);
+
+CREATE TABLE decisions (
+    id UUID PRIMARY KEY,
+    meeting_id UUID NOT NULL REFERENCES meetings (id) ON DELETE CASCADE,
+    text TEXT NOT NULL,
+    status TEXT NOT NULL CONSTRAINT decisions_status_known CHECK (status IN ('proposed', 'confirmed', 'superseded', 'dismissed')),
+    marker TEXT NOT NULL CONSTRAINT decisions_marker_known CHECK (marker IN ('explicit', 'pattern')),
+    superseded_by UUID REFERENCES decisions (id) ON DELETE SET NULL,
+    segment_ids JSONB NOT NULL,
+    stale BOOLEAN NOT NULL,
+    version BIGINT NOT NULL,
+    created_at TIMESTAMPTZ NOT NULL,
+    updated_at TIMESTAMPTZ NOT NULL
+);
+CREATE INDEX decisions_by_meeting ON decisions (meeting_id, id);
+CREATE INDEX decisions_by_successor ON decisions (superseded_by);
+
+-- Which derived row cites which segment: a correction finds what it makes stale, an erasure
+-- what it must take along.
+CREATE TABLE citations (
+    segment_id UUID NOT NULL REFERENCES segments (id) ON DELETE CASCADE,
+    kind TEXT NOT NULL CONSTRAINT citations_kind_known CHECK (kind IN ('topic', 'highlight', 'summary', 'action', 'decision', 'memory')),
+    source_id UUID NOT NULL,
+    PRIMARY KEY (segment_id, kind, source_id)
+);
+CREATE INDEX citations_by_source ON citations (kind, source_id);
+
+CREATE TABLE runs (
+    id UUID PRIMARY KEY,
+    agent_id UUID NOT NULL REFERENCES agents (id) ON DELETE CASCADE,
+    agent_version BIGINT NOT NULL,
+    owner_id UUID NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    meeting_id UUID NOT NULL REFERENCES meetings (id) ON DELETE CASCADE,
+    participant_id UUID REFERENCES participants (id) ON DELETE SET NULL,
+    state TEXT NOT NULL CONSTRAINT runs_state_known CHECK (state IN ('queued', 'dispatching', 'starting', 'joining', 'live', 'draining', 'completed', 'failed', 'cancelled', 'lost')),
+    activity TEXT CONSTRAINT runs_activity_known CHECK (activity IN ('listening', 'thinking', 'speaking', 'muted')),
+    reason_code TEXT NOT NULL,
+    message TEXT NOT NULL,
+    attempt BIGINT NOT NULL,
+    seen_seq BIGINT NOT NULL,
+    counters JSONB NOT NULL,
+    lease_owner TEXT,
+    lease_until TIMESTAMPTZ,
+    created_at TIMESTAMPTZ NOT NULL,
+    live_at TIMESTAMPTZ,
+    ended_at TIMESTAMPTZ,
+    updated_at TIMESTAMPTZ NOT NULL
+);
+CREATE INDEX runs_by_agent ON runs (agent_id, id);
+CREATE INDEX runs_by_meeting ON runs (meeting_id, id);
+CREATE INDEX runs_by_owner ON runs (owner_id, id);
+CREATE INDEX runs_open ON runs (state, lease_until) WHERE ended_at IS NULL;
+-- At most one open run per agent and meeting, whatever races.
+CREATE UNIQUE INDEX runs_one_open ON runs (agent_id, meeting_id) WHERE ended_at IS NULL;
+
+CREATE TABLE run_events (
+    id UUID PRIMARY KEY,
+    run_id UUID NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
+    from_state TEXT,
+    to_state TEXT NOT NULL,
+    activity TEXT,
+    reason_code TEXT NOT NULL,
+    message TEXT NOT NULL,
+    actor TEXT NOT NULL,
+    attempt BIGINT NOT NULL,
+    at TIMESTAMPTZ NOT NULL
+);
+CREATE INDEX run_events_by_run ON run_events (run_id, id);
+
+CREATE TABLE memories (
+    id UUID PRIMARY KEY,
+    user_id UUID NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    meeting_id UUID REFERENCES meetings (id) ON DELETE CASCADE,
+    agent_id UUID REFERENCES agents (id) ON DELETE SET NULL,
+    subject TEXT,
+    content TEXT NOT NULL,
+    metadata JSONB NOT NULL,
+    categories JSONB NOT NULL,
+    segment_ids JSONB NOT NULL,
+    source TEXT NOT NULL CONSTRAINT memories_source_known CHECK (source IN ('manual', 'auto')),
+    content_hash BYTEA NOT NULL,
+    replaced_by UUID REFERENCES memories (id) ON DELETE SET NULL,
+    expires_at TIMESTAMPTZ,
+    created_at TIMESTAMPTZ NOT NULL,
+    updated_at TIMESTAMPTZ NOT NULL
+);
+CREATE INDEX memories_by_user ON memories (user_id, id);
+CREATE INDEX memories_by_meeting ON memories (meeting_id, id);
+CREATE INDEX memories_by_agent ON memories (agent_id);
+CREATE INDEX memories_by_expiry ON memories (expires_at);
+CREATE INDEX memories_by_successor ON memories (replaced_by);
+CREATE INDEX memories_by_content ON memories (user_id, content_hash);
+
+CREATE TABLE memory_changes (
+    id UUID PRIMARY KEY,
+    memory_id UUID NOT NULL,
+    user_id UUID NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    event TEXT NOT NULL CONSTRAINT memory_changes_event_known CHECK (event IN ('ADD', 'UPDATE', 'DELETE')),
+    old_content TEXT,
+    new_content TEXT,
+    actor TEXT NOT NULL,
+    at TIMESTAMPTZ NOT NULL
+);
+CREATE INDEX memory_changes_by_memory ON memory_changes (memory_id, id);
+CREATE INDEX memory_changes_by_user ON memory_changes (user_id, id);
+
+CREATE TABLE webhooks (
+    id UUID PRIMARY KEY,
+    user_id UUID NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    url TEXT NOT NULL,
+    secret TEXT NOT NULL,
+    events JSONB NOT NULL,
+    enabled BOOLEAN NOT NULL,
+    disabled_at TIMESTAMPTZ,
+    failing_since TIMESTAMPTZ,
+    created_at TIMESTAMPTZ NOT NULL,
+    updated_at TIMESTAMPTZ NOT NULL
+);
+CREATE INDEX webhooks_by_user ON webhooks (user_id, id);
+
+CREATE TABLE deliveries (
+    id UUID PRIMARY KEY,
+    webhook_id UUID NOT NULL REFERENCES webhooks (id) ON DELETE CASCADE,
+    event_type TEXT NOT NULL,
+    payload JSONB NOT NULL,
+    status TEXT NOT NULL CONSTRAINT deliveries_status_known CHECK (status IN ('pending', 'delivered', 'failed')),
+    attempts BIGINT NOT NULL,
+    next_attempt_at TIMESTAMPTZ,
+    created_at TIMESTAMPTZ NOT NULL,
+    updated_at TIMESTAMPTZ NOT NULL
+);
+CREATE INDEX deliveries_by_webhook ON deliveries (webhook_id, id);
+CREATE INDEX deliveries_by_age ON deliveries (created_at);
+
+CREATE TABLE delivery_attempts (
+    id UUID PRIMARY KEY,
+    delivery_id UUID NOT NULL REFERENCES deliveries (id) ON DELETE CASCADE,
+    status_code BIGINT,
+    error TEXT,
+    duration_ms BIGINT NOT NULL,
+    at TIMESTAMPTZ NOT NULL
+);
+CREATE INDEX delivery_attempts_by_delivery ON delivery_attempts (delivery_id, id);
+
+CREATE TABLE idempotency_keys (
+    actor TEXT NOT NULL,
+    key TEXT NOT NULL,
+    request_hash BYTEA NOT NULL,
+    status BIGINT,
+    location TEXT,
+    response TEXT,
+    created_at TIMESTAMPTZ NOT NULL,
+    PRIMARY KEY (actor, key)
+);
+CREATE INDEX idempotency_keys_by_age ON idempotency_keys (created_at);
+
+-- The counter and the oldest kept number of each topic.
+CREATE TABLE event_topics (
+    topic TEXT PRIMARY KEY,
+    last_seq BIGINT NOT NULL,
+    first_seq BIGINT NOT NULL
+);
+
+CREATE TABLE events (
+    topic TEXT NOT NULL,
+    seq BIGINT NOT NULL,
+    at TIMESTAMPTZ NOT NULL,
+    kind TEXT NOT NULL,
+    data JSONB NOT NULL,
+    PRIMARY KEY (topic, seq)
+);
+CREATE INDEX events_by_age ON events (at);
+
+CREATE TABLE jobs (
+    id UUID PRIMARY KEY,
+    kind TEXT NOT NULL,
+    payload JSONB NOT NULL,
+    run_at TIMESTAMPTZ NOT NULL,
+    attempts BIGINT NOT NULL,
+    max_attempts BIGINT NOT NULL,
+    dedupe_key TEXT,
+    lease_owner TEXT,
+    lease_until TIMESTAMPTZ,
+    failed_at TIMESTAMPTZ,
+    last_error TEXT,
+    created_at TIMESTAMPTZ NOT NULL
+);
+CREATE INDEX jobs_due ON jobs (run_at) WHERE failed_at IS NULL;
+CREATE UNIQUE INDEX jobs_dedupe ON jobs (dedupe_key) WHERE dedupe_key IS NOT NULL AND failed_at IS NULL;
+
+-- Full-text search: an expression index, so that no column differs between the engines.
+CREATE INDEX segments_words ON segments USING gin (to_tsvector('english', speaker || ' ' || text)) WHERE is_final;
+CREATE INDEX memories_words ON memories USING gin (to_tsvector('english', coalesce(subject, '') || ' ' || content));

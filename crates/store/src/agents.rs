@@ -1,0 +1,3 @@
+//! agents
+
+crate::statements::statements! {}

@@ -1,0 +1,76 @@
+//! Stored events: each topic counts from 1 without gaps.
+
+use meetmind_core::{Event, EventKind, EventTopic, EventVersion, Timestamp};
+use serde_json::Value;
+use sqlx::types::Json;
+
+use crate::db::{execute, fetch_all, fetch_one, fetch_optional};
+use crate::statements::statements;
+use crate::{Conn, Result};
+
+statements! {
+    // On Postgres the row lock lasts to the commit, so numbers become visible in their order.
+    EVENT_TOPIC_ADVANCE = "INSERT INTO event_topics (topic, last_seq, first_seq) VALUES ($1, 1, 1)
+        ON CONFLICT (topic) DO UPDATE SET last_seq = event_topics.last_seq + 1 RETURNING last_seq";
+    EVENT_INSERT = "INSERT INTO events (topic, seq, at, kind, data) VALUES ($1, $2, $3, $4, $5)";
+    EVENT_LIST = "SELECT topic, seq, at, kind, data FROM events WHERE topic = $1 AND seq > $2 ORDER BY seq LIMIT $3";
+    EVENT_TOPIC_GET = "SELECT last_seq, first_seq FROM event_topics WHERE topic = $1";
+    EVENT_TOPIC_TRIM = "UPDATE event_topics SET first_seq = $2 WHERE topic = $1 AND first_seq < $2";
+    EVENT_DELETE_BEFORE = "DELETE FROM events WHERE topic = $1 AND seq < $2";
+    EVENT_OLD_TOPICS = "SELECT topic, MAX(seq) FROM events WHERE at < $1 GROUP BY topic ORDER BY topic LIMIT $2";
+    EVENT_TOPIC_DELETE = "DELETE FROM event_topics WHERE topic = $1";
+    EVENT_DELETE_ALL = "DELETE FROM events WHERE topic = $1";
+}
+
+impl Conn {
+    /// Appends an event and gives it back with its number. Call inside the transaction of the
+    /// change it reports.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn event_append(&mut self, topic: EventTopic, kind: EventKind, at: Timestamp, data: Value) -> Result<Event> {
+        let topic = topic.to_string();
+        let (seq,): (i64,) = fetch_one!(self, EVENT_TOPIC_ADVANCE, topic.as_str())?;
+        execute!(self, EVENT_INSERT, topic.as_str(), seq, at, kind, Json(&data))?;
+        Ok(Event { v: EventVersion::default(), topic, seq, at, kind, data })
+    }
+
+    /// Up to `limit` events of a topic after `seq`, oldest first.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn event_list(&mut self, topic: EventTopic, after: i64, limit: i64) -> Result<Vec<Event>> {
+        fetch_all!(self, EVENT_LIST, topic.to_string(), after, limit)
+    }
+
+    /// The last number of a topic and the oldest one still kept; `(0, 1)` for a silent topic.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn event_range(&mut self, topic: EventTopic) -> Result<(i64, i64)> {
+        Ok(fetch_optional!(self, EVENT_TOPIC_GET, topic.to_string())?.unwrap_or((0, 1)))
+    }
+
+    /// Deletes events older than `before`, of up to `topics` topics; gives the number of rows.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn event_trim(&mut self, before: Timestamp, topics: i64) -> Result<u64> {
+        let old: Vec<(String, i64)> = fetch_all!(self, EVENT_OLD_TOPICS, before, topics)?;
+        let mut deleted = 0;
+        for (topic, last) in old {
+            execute!(self, EVENT_TOPIC_TRIM, topic.as_str(), last + 1)?;
+            deleted += execute!(self, EVENT_DELETE_BEFORE, topic.as_str(), last + 1)?;
+        }
+        Ok(deleted)
+    }
+
+    /// Erases all events of a topic and its counter.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn event_erase(&mut self, topic: EventTopic) -> Result<u64> {
+        execute!(self, EVENT_TOPIC_DELETE, topic.to_string())?;
+        execute!(self, EVENT_DELETE_ALL, topic.to_string())
+    }
+}

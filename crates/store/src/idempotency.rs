@@ -1,0 +1,3 @@
+//! idempotency
+
+crate::statements::statements! {}

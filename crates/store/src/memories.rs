@@ -1,0 +1,3 @@
+//! memories
+
+crate::statements::statements! {}

@@ -1,0 +1,3 @@
+//! messages
+
+crate::statements::statements! {}

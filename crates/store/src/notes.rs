@@ -1,0 +1,3 @@
+//! notes
+
+crate::statements::statements! {}

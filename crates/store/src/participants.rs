@@ -1,0 +1,126 @@
+//! Participants and the consent ledger.
+
+use meetmind_core::{AgentId, Consent, MeetingId, Participant, ParticipantId, Timestamp, UserId};
+
+use crate::db::{execute, fetch_all, fetch_optional};
+use crate::statements::statements;
+use crate::{Conn, Error, Result};
+
+macro_rules! participant_columns {
+    () => {
+        "id, meeting_id, user_id, agent_id, name, role, state, muted, joined_at, left_at, created_at, updated_at"
+    };
+}
+
+statements! {
+    PARTICIPANT_INSERT = "INSERT INTO participants (id, meeting_id, user_id, agent_id, name, role, state, muted, joined_at, left_at, created_at, updated_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+    PARTICIPANT_UPDATE = "UPDATE participants SET name = $2, role = $3, state = $4, muted = $5, joined_at = $6, left_at = $7, updated_at = $8 WHERE id = $1";
+    PARTICIPANT_GET = concat!("SELECT ", participant_columns!(), " FROM participants WHERE meeting_id = $1 AND id = $2");
+    PARTICIPANT_BY_USER = concat!("SELECT ", participant_columns!(), " FROM participants WHERE meeting_id = $1 AND user_id = $2");
+    PARTICIPANT_BY_AGENT = concat!("SELECT ", participant_columns!(), " FROM participants WHERE meeting_id = $1 AND agent_id = $2");
+    PARTICIPANT_LIST = concat!("SELECT ", participant_columns!(), " FROM participants WHERE meeting_id = $1 AND (id > $2 OR $2 IS NULL) ORDER BY id LIMIT $3");
+    PARTICIPANT_USER_IDS = "SELECT user_id FROM participants WHERE meeting_id = $1 AND user_id IS NOT NULL AND state <> 'removed'";
+    PARTICIPANT_LEAVE_ALL = "UPDATE participants SET state = 'left', left_at = $2, updated_at = $2 WHERE meeting_id = $1 AND state IN ('joined', 'waiting')";
+    CONSENT_INSERT = "INSERT INTO consents (id, meeting_id, participant_id, transcript, recording, memory, actor, at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+    CONSENT_CURRENT = "SELECT id, meeting_id, participant_id, transcript, recording, memory, actor, at FROM consents
+        WHERE participant_id = $1 ORDER BY id DESC LIMIT 1";
+    CONSENT_LIST = "SELECT id, meeting_id, participant_id, transcript, recording, memory, actor, at FROM consents WHERE meeting_id = $1 ORDER BY id LIMIT $2";
+}
+
+impl Conn {
+    /// Adds a participant.
+    ///
+    /// # Errors
+    /// [`Error::Duplicate`] when the user or the agent is on the list already.
+    pub async fn participant_insert(&mut self, p: &Participant) -> Result<()> {
+        execute!(
+            self, PARTICIPANT_INSERT, p.id, p.meeting_id, p.user_id, p.agent_id, &p.name, p.role, p.state, p.muted, p.joined_at, p.left_at,
+            p.created_at, p.updated_at
+        )?;
+        Ok(())
+    }
+
+    /// Writes name, role, state, mute and times.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn participant_update(&mut self, p: &Participant) -> Result<()> {
+        execute!(self, PARTICIPANT_UPDATE, p.id, &p.name, p.role, p.state, p.muted, p.joined_at, p.left_at, p.updated_at)?;
+        Ok(())
+    }
+
+    /// One participant of a meeting.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], or when the database cannot be reached.
+    pub async fn participant_get(&mut self, meeting_id: MeetingId, id: ParticipantId) -> Result<Participant> {
+        fetch_optional!(self, PARTICIPANT_GET, meeting_id, id)?.ok_or(Error::NotFound("participant"))
+    }
+
+    /// A user's participant in a meeting.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn participant_find_user(&mut self, meeting_id: MeetingId, user_id: UserId) -> Result<Option<Participant>> {
+        fetch_optional!(self, PARTICIPANT_BY_USER, meeting_id, user_id)
+    }
+
+    /// An agent's participant in a meeting.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn participant_find_agent(&mut self, meeting_id: MeetingId, agent_id: AgentId) -> Result<Option<Participant>> {
+        fetch_optional!(self, PARTICIPANT_BY_AGENT, meeting_id, agent_id)
+    }
+
+    /// Participants in the order they came on the list.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn participant_list(&mut self, meeting_id: MeetingId, after: Option<ParticipantId>, limit: i64) -> Result<Vec<Participant>> {
+        fetch_all!(self, PARTICIPANT_LIST, meeting_id, after, limit)
+    }
+
+    /// The accounts that have a part in a meeting.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn participant_user_ids(&mut self, meeting_id: MeetingId) -> Result<Vec<UserId>> {
+        let rows: Vec<(UserId,)> = fetch_all!(self, PARTICIPANT_USER_IDS, meeting_id)?;
+        Ok(rows.into_iter().map(|(id,)| id).collect())
+    }
+
+    /// Everybody leaves, as a meeting ends.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn participant_leave_all(&mut self, meeting_id: MeetingId, now: Timestamp) -> Result<u64> {
+        execute!(self, PARTICIPANT_LEAVE_ALL, meeting_id, now)
+    }
+
+    /// Adds an entry to the consent ledger.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn consent_insert(&mut self, c: &Consent) -> Result<()> {
+        execute!(self, CONSENT_INSERT, c.id, c.meeting_id, c.participant_id, c.transcript, c.recording, c.memory, &c.actor, c.at)?;
+        Ok(())
+    }
+
+    /// A participant's consent in force.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn consent_find(&mut self, participant_id: ParticipantId) -> Result<Option<Consent>> {
+        fetch_optional!(self, CONSENT_CURRENT, participant_id)
+    }
+
+    /// The ledger of a meeting, oldest first.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn consent_list(&mut self, meeting_id: MeetingId, limit: i64) -> Result<Vec<Consent>> {
+        fetch_all!(self, CONSENT_LIST, meeting_id, limit)
+    }
+}

@@ -1,0 +1,3 @@
+//! runs
+
+crate::statements::statements! {}

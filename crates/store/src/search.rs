@@ -1,0 +1,3 @@
+//! search
+
+crate::statements::statements! {}

@@ -1,0 +1,3 @@
+//! segments
+
+crate::statements::statements! {}

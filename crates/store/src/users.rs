@@ -1,0 +1,3 @@
+//! users
+
+crate::statements::statements! {}

@@ -1,0 +1,3 @@
+//! webhooks
+
+crate::statements::statements! {}

@@ -1,0 +1,5 @@
+//! The store's tests: every body runs on SQLite and, where a server is at hand, on Postgres.
+
+mod events;
+mod meetings;
+mod schema;
