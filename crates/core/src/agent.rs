@@ -127,7 +127,10 @@ text_enum! {
 impl RunState {
     /// Whether the run is over.
     pub const fn is_terminal(self) -> bool {
-        matches!(self, RunState::Completed | RunState::Failed | RunState::Cancelled | RunState::Lost)
+        matches!(
+            self,
+            RunState::Completed | RunState::Failed | RunState::Cancelled | RunState::Lost
+        )
     }
 
     /// Whether a run may go from here to `next`.
@@ -135,11 +138,26 @@ impl RunState {
         use RunState as S;
         match self {
             S::Queued => matches!(next, S::Dispatching | S::Cancelled | S::Failed | S::Lost),
-            S::Dispatching => matches!(next, S::Starting | S::Queued | S::Cancelled | S::Failed | S::Lost),
-            S::Starting => matches!(next, S::Joining | S::Queued | S::Cancelled | S::Failed | S::Lost),
-            S::Joining => matches!(next, S::Live | S::Queued | S::Cancelled | S::Failed | S::Lost),
-            S::Live => matches!(next, S::Draining | S::Queued | S::Cancelled | S::Failed | S::Lost),
-            S::Draining => matches!(next, S::Completed | S::Queued | S::Cancelled | S::Failed | S::Lost),
+            S::Dispatching => matches!(
+                next,
+                S::Starting | S::Queued | S::Cancelled | S::Failed | S::Lost
+            ),
+            S::Starting => matches!(
+                next,
+                S::Joining | S::Queued | S::Cancelled | S::Failed | S::Lost
+            ),
+            S::Joining => matches!(
+                next,
+                S::Live | S::Queued | S::Cancelled | S::Failed | S::Lost
+            ),
+            S::Live => matches!(
+                next,
+                S::Draining | S::Queued | S::Cancelled | S::Failed | S::Lost
+            ),
+            S::Draining => matches!(
+                next,
+                S::Completed | S::Queued | S::Cancelled | S::Failed | S::Lost
+            ),
             S::Completed | S::Failed | S::Cancelled | S::Lost => false,
         }
     }
@@ -258,7 +276,10 @@ mod tests {
     fn a_run_that_is_over_stays_over() {
         for from in RunState::ALL {
             for to in RunState::ALL {
-                assert!(!(from.is_terminal() && from.may_become(*to)), "{from} -> {to}");
+                assert!(
+                    !(from.is_terminal() && from.may_become(*to)),
+                    "{from} -> {to}"
+                );
                 if !from.is_terminal() {
                     assert!(from.may_become(RunState::Lost), "{from} can be lost");
                 }

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AgentId, ApiKeyId, MeetingId, MeetingRole, ParticipantId, RequestId, RunId, Scope, SessionId, Timestamp, UserId,
-    UserRole,
+    AgentId, ApiKeyId, MeetingId, MeetingRole, ParticipantId, RequestId, RunId, Scope, SessionId,
+    Timestamp, UserId, UserRole,
 };
 
 /// The circumstances of one call. Time is read once, so all that a call writes carries one moment.
@@ -79,7 +79,13 @@ impl Actor {
 
     /// Whether this is an administrator with a session.
     pub fn is_admin(&self) -> bool {
-        matches!(self, Actor::User { role: UserRole::Admin, .. } | Actor::System)
+        matches!(
+            self,
+            Actor::User {
+                role: UserRole::Admin,
+                ..
+            } | Actor::System
+        )
     }
 
     /// A stable text for audit rows, idempotency keys and run events, such as `user:usr_…`.

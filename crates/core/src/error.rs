@@ -134,7 +134,12 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// An error with a code and a message for the caller.
     pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, message: message.into(), details: None, source: None }
+        Self {
+            code,
+            message: message.into(),
+            details: None,
+            source: None,
+        }
     }
     /// The thing does not exist, or the caller may not see it: the two must look alike.
     pub fn not_found(what: &str) -> Self {
@@ -183,7 +188,9 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.source.as_ref().map(|source| source.as_ref() as &(dyn std::error::Error + 'static))
+        self.source
+            .as_ref()
+            .map(|source| source.as_ref() as &(dyn std::error::Error + 'static))
     }
 }
 
@@ -197,6 +204,10 @@ mod tests {
         words.sort_unstable();
         words.dedup();
         assert_eq!(words.len(), Code::ALL.len());
-        assert!(Code::ALL.iter().all(|code| (400..600).contains(&code.status()) && code.meaning().ends_with('.')));
+        assert!(
+            Code::ALL
+                .iter()
+                .all(|code| (400..600).contains(&code.status()) && code.meaning().ends_with('.'))
+        );
     }
 }

@@ -33,8 +33,12 @@ impl fmt::Display for EventTopic {
 impl FromStr for EventTopic {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let wrong =
-            || format!("expected meeting:…, run:… or user:… but got `{}`", text.chars().take(80).collect::<String>());
+        let wrong = || {
+            format!(
+                "expected meeting:…, run:… or user:… but got `{}`",
+                text.chars().take(80).collect::<String>()
+            )
+        };
         let (kind, id) = text.split_once(':').ok_or_else(wrong)?;
         match kind {
             "meeting" => id.parse().map(EventTopic::Meeting).map_err(|_| wrong()),
@@ -169,7 +173,9 @@ impl<'r, DB: sqlx::Database> sqlx::Decode<'r, DB> for EventVersion
 where
     i64: sqlx::Decode<'r, DB>,
 {
-    fn decode(value: <DB as sqlx::Database>::ValueRef<'r>) -> Result<Self, sqlx::error::BoxDynError> {
+    fn decode(
+        value: <DB as sqlx::Database>::ValueRef<'r>,
+    ) -> Result<Self, sqlx::error::BoxDynError> {
         i64::decode(value).map(Self)
     }
 }

@@ -51,14 +51,20 @@ fn encode(uuid: Uuid, prefix: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 
 fn decode(text: &str, prefix: &'static str) -> Result<Uuid, IdError> {
     let fail = IdError { prefix };
-    let letters = text.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('_')).ok_or(fail.clone())?;
+    let letters = text
+        .strip_prefix(prefix)
+        .and_then(|rest| rest.strip_prefix('_'))
+        .ok_or(fail.clone())?;
     // The first letter carries 3 bits: beyond `7` the value would not fit 128 bits.
     if letters.len() != 26 || letters.as_bytes()[0] > b'7' {
         return Err(fail);
     }
     let mut value = 0u128;
     for letter in letters.bytes() {
-        let digit = ALPHABET.iter().position(|&known| known == letter).ok_or(fail.clone())?;
+        let digit = ALPHABET
+            .iter()
+            .position(|&known| known == letter)
+            .ok_or(fail.clone())?;
         value = (value << 5) | digit as u128;
     }
     Ok(Uuid::from_u128(value))
@@ -202,9 +208,17 @@ mod tests {
     fn an_id_of_another_kind_is_refused() {
         let id = MeetingId::from_uuid(Uuid::from_u128(7)).to_string();
         assert!(id.parse::<UserId>().is_err());
-        assert!("mtg_8zzzzzzzzzzzzzzzzzzzzzzzzz".parse::<MeetingId>().is_err());
+        assert!(
+            "mtg_8zzzzzzzzzzzzzzzzzzzzzzzzz"
+                .parse::<MeetingId>()
+                .is_err()
+        );
         assert!("mtg_".parse::<MeetingId>().is_err());
-        assert!("mtg_0000000000000000000000000é".parse::<MeetingId>().is_err());
+        assert!(
+            "mtg_0000000000000000000000000é"
+                .parse::<MeetingId>()
+                .is_err()
+        );
     }
 
     proptest! {

@@ -4,7 +4,9 @@ use serde::{Deserialize, Serialize};
 use sqlx::FromRow;
 
 use crate::text_enum::text_enum;
-use crate::{ActionId, DecisionId, HighlightId, MeetingId, SegmentId, SummaryId, Timestamp, TopicId, UserId};
+use crate::{
+    ActionId, DecisionId, HighlightId, MeetingId, SegmentId, SummaryId, Timestamp, TopicId, UserId,
+};
 
 text_enum! {
     /// How sure it is that the item was meant.

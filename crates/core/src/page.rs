@@ -18,7 +18,10 @@ pub struct PageQuery {
 
 impl Default for PageQuery {
     fn default() -> Self {
-        Self { limit: PAGE_LIMIT_DEFAULT, after: None }
+        Self {
+            limit: PAGE_LIMIT_DEFAULT,
+            after: None,
+        }
     }
 }
 
@@ -38,13 +41,23 @@ impl<T> Page<T> {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let more = rows.len() > limit;
         rows.truncate(limit);
-        let next_cursor = if more { rows.last().map(|row| cursor_text(&key(row))) } else { None };
-        Self { items: rows, next_cursor }
+        let next_cursor = if more {
+            rows.last().map(|row| cursor_text(&key(row)))
+        } else {
+            None
+        };
+        Self {
+            items: rows,
+            next_cursor,
+        }
     }
 
     /// The same page with each row changed.
     pub fn map<U>(self, change: impl FnMut(T) -> U) -> Page<U> {
-        Page { items: self.items.into_iter().map(change).collect(), next_cursor: self.next_cursor }
+        Page {
+            items: self.items.into_iter().map(change).collect(),
+            next_cursor: self.next_cursor,
+        }
     }
 }
 
@@ -58,7 +71,10 @@ pub fn cursor_bytes(text: &str) -> Option<Vec<u8>> {
     if text.is_empty() || text.len() % 2 != 0 || text.len() > 128 || !text.is_ascii() {
         return None;
     }
-    (0..text.len()).step_by(2).map(|at| hex_pair(&text.as_bytes()[at..at + 2])).collect()
+    (0..text.len())
+        .step_by(2)
+        .map(|at| hex_pair(&text.as_bytes()[at..at + 2]))
+        .collect()
 }
 
 fn hex_pair(pair: &[u8]) -> Option<u8> {
@@ -73,8 +89,14 @@ mod tests {
     #[test]
     fn a_page_knows_whether_more_follow() {
         let page = Page::from_rows(vec![1u8, 2, 3], 2, |row| vec![*row]);
-        assert_eq!((page.items.as_slice(), page.next_cursor.as_deref()), ([1, 2].as_slice(), Some("02")));
-        assert_eq!(Page::from_rows(vec![1u8, 2], 2, |row| vec![*row]).next_cursor, None);
+        assert_eq!(
+            (page.items.as_slice(), page.next_cursor.as_deref()),
+            ([1, 2].as_slice(), Some("02"))
+        );
+        assert_eq!(
+            Page::from_rows(vec![1u8, 2], 2, |row| vec![*row]).next_cursor,
+            None
+        );
     }
 
     #[test]

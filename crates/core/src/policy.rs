@@ -95,20 +95,35 @@ pub fn meeting_may(
     let role = match actor {
         Actor::Anonymous => return Err(unauthenticated()),
         Actor::System => return Ok(()),
-        Actor::Guest { meeting_id: own, .. } | Actor::Agent { meeting_id: own, .. } if *own != meeting_id => None,
+        Actor::Guest {
+            meeting_id: own, ..
+        }
+        | Actor::Agent {
+            meeting_id: own, ..
+        } if *own != meeting_id => None,
         _ => role,
     };
-    let Some(role) = role else { return Err(Error::not_found("meeting")) };
+    let Some(role) = role else {
+        return Err(Error::not_found("meeting"));
+    };
     scope_check(actor, scope_for(action))?;
     // A key with `transcripts:write` stands for a recorder: it may name other speakers wherever
     // its owner may speak.
     let recorder = action == MeetingAction::Attribute
-        && matches!(actor, Actor::User { proof: Proof::ApiKey(..), .. })
+        && matches!(
+            actor,
+            Actor::User {
+                proof: Proof::ApiKey(..),
+                ..
+            }
+        )
         && role_allows(role, MeetingAction::Speak);
     if recorder || role_allows(role, action) {
         return Ok(());
     }
-    Err(Error::forbidden(format!("a {role} may not do this in the meeting")))
+    Err(Error::forbidden(format!(
+        "a {role} may not do this in the meeting"
+    )))
 }
 
 /// Fails when the caller came with an API key that lacks `scope`.
@@ -117,9 +132,13 @@ pub fn meeting_may(
 /// `SCOPE_MISSING`.
 pub fn scope_check(actor: &Actor, scope: Scope) -> Result<()> {
     match actor {
-        Actor::User { proof: Proof::ApiKey(_, scopes), .. } if !scopes.contains(&scope) => {
-            Err(Error::new(Code::ScopeMissing, format!("the API key needs the scope {scope}")))
-        }
+        Actor::User {
+            proof: Proof::ApiKey(_, scopes),
+            ..
+        } if !scopes.contains(&scope) => Err(Error::new(
+            Code::ScopeMissing,
+            format!("the API key needs the scope {scope}"),
+        )),
         _ => Ok(()),
     }
 }
@@ -142,7 +161,11 @@ pub fn user_may(actor: &Actor, scope: Scope) -> Result<UserId> {
 /// `UNAUTHENTICATED`, `FORBIDDEN`.
 pub fn session_may(actor: &Actor) -> Result<UserId> {
     match actor {
-        Actor::User { user_id, proof: Proof::Session(_), .. } => Ok(*user_id),
+        Actor::User {
+            user_id,
+            proof: Proof::Session(_),
+            ..
+        } => Ok(*user_id),
         Actor::Anonymous => Err(unauthenticated()),
         _ => Err(Error::forbidden("this needs a signed-in session")),
     }
@@ -157,7 +180,11 @@ pub fn admin_may(actor: &Actor) -> Result<()> {
         return Ok(());
     }
     session_may(actor)?;
-    if actor.is_admin() { Ok(()) } else { Err(Error::forbidden("this needs an administrator")) }
+    if actor.is_admin() {
+        Ok(())
+    } else {
+        Err(Error::forbidden("this needs an administrator"))
+    }
 }
 
 fn unauthenticated() -> Error {

@@ -46,11 +46,17 @@ impl Timestamp {
     }
     /// This moment moved by a duration.
     pub fn plus(self, duration: std::time::Duration) -> Self {
-        Self::from_micros(self.0.saturating_add(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)))
+        Self::from_micros(
+            self.0
+                .saturating_add(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)),
+        )
     }
     /// This moment moved back by a duration.
     pub fn minus(self, duration: std::time::Duration) -> Self {
-        Self::from_micros(self.0.saturating_sub(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)))
+        Self::from_micros(
+            self.0
+                .saturating_sub(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)),
+        )
     }
     /// Milliseconds from `earlier` to this moment; negative when this one is earlier.
     pub const fn millis_since(self, earlier: Timestamp) -> i64 {
@@ -62,16 +68,21 @@ impl Timestamp {
     /// When the text is not RFC 3339 or lies outside years 1 to 9999.
     pub fn parse(text: &str) -> Result<Self, TimeError> {
         let parsed = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| TimeError)?;
-        i64::try_from(parsed.unix_timestamp_nanos().div_euclid(1000)).map(Self::from_micros).map_err(|_| TimeError)
+        i64::try_from(parsed.unix_timestamp_nanos().div_euclid(1000))
+            .map(Self::from_micros)
+            .map_err(|_| TimeError)
     }
     fn offset_date_time(self) -> OffsetDateTime {
-        OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1000).unwrap_or(OffsetDateTime::UNIX_EPOCH)
+        OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1000)
+            .unwrap_or(OffsetDateTime::UNIX_EPOCH)
     }
 }
 
 impl From<OffsetDateTime> for Timestamp {
     fn from(moment: OffsetDateTime) -> Self {
-        Self::from_micros(i64::try_from(moment.unix_timestamp_nanos().div_euclid(1000)).unwrap_or(0))
+        Self::from_micros(
+            i64::try_from(moment.unix_timestamp_nanos().div_euclid(1000)).unwrap_or(0),
+        )
     }
 }
 
@@ -82,8 +93,15 @@ pub struct TimeError;
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shape = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:6]Z");
-        f.write_str(&self.offset_date_time().format(&shape).map_err(|_| fmt::Error)?)
+        let shape = format_description!(
+            "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:6]Z"
+        );
+        f.write_str(
+            &self
+                .offset_date_time()
+                .format(&shape)
+                .map_err(|_| fmt::Error)?,
+        )
     }
 }
 
@@ -133,7 +151,10 @@ impl Type<Sqlite> for Timestamp {
 }
 
 impl<'q> Encode<'q, Sqlite> for Timestamp {
-    fn encode_by_ref(&self, buffer: &mut <Sqlite as sqlx::Database>::ArgumentBuffer) -> Result<IsNull, BoxDynError> {
+    fn encode_by_ref(
+        &self,
+        buffer: &mut <Sqlite as sqlx::Database>::ArgumentBuffer,
+    ) -> Result<IsNull, BoxDynError> {
         <i64 as Encode<'q, Sqlite>>::encode_by_ref(&self.0, buffer)
     }
 }
@@ -151,7 +172,10 @@ impl Type<Postgres> for Timestamp {
 }
 
 impl<'q> Encode<'q, Postgres> for Timestamp {
-    fn encode_by_ref(&self, buffer: &mut <Postgres as sqlx::Database>::ArgumentBuffer) -> Result<IsNull, BoxDynError> {
+    fn encode_by_ref(
+        &self,
+        buffer: &mut <Postgres as sqlx::Database>::ArgumentBuffer,
+    ) -> Result<IsNull, BoxDynError> {
         <OffsetDateTime as Encode<'q, Postgres>>::encode_by_ref(&self.offset_date_time(), buffer)
     }
 }
@@ -170,7 +194,12 @@ mod tests {
     fn text_has_six_digits_and_sorts() {
         let half = Timestamp::parse("2026-11-23T20:00:20.5+01:00").expect("a valid time");
         assert_eq!(half.to_string(), "2026-11-23T19:00:20.500000Z");
-        assert!(half.to_string() > Timestamp::parse("2026-11-23T19:00:20Z").expect("a valid time").to_string());
+        assert!(
+            half.to_string()
+                > Timestamp::parse("2026-11-23T19:00:20Z")
+                    .expect("a valid time")
+                    .to_string()
+        );
         assert!(Timestamp::parse("yesterday").is_err());
     }
 }

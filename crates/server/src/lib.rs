@@ -1,1 +1,20 @@
 //! The wires: REST, WebSocket, SSE, OpenAPI, the web page.
+//!
+//! A handler reads the request, calls one use case of `meetmind_app`, and gives back a
+//! [`Reply`]; it decides nothing.
+
+mod extract;
+mod health;
+mod idempotency;
+mod middleware;
+mod openapi;
+mod reply;
+mod rest;
+mod router;
+pub mod testing;
+mod web;
+mod ws;
+
+pub use openapi::{asyncapi_document, error_reference, openapi_document};
+pub use reply::{Failure, Reply};
+pub use router::{Settings, router};

@@ -19,7 +19,17 @@ impl Conn {
     /// # Errors
     /// When the database refuses.
     pub async fn audit_insert(&mut self, entry: &AuditEntry) -> Result<()> {
-        execute!(self, AUDIT_INSERT, entry.id, entry.at, &entry.actor, &entry.action, &entry.subject, &entry.address, Json(&entry.details))?;
+        execute!(
+            self,
+            AUDIT_INSERT,
+            entry.id,
+            entry.at,
+            &entry.actor,
+            &entry.action,
+            &entry.subject,
+            &entry.address,
+            Json(&entry.details)
+        )?;
         Ok(())
     }
 
@@ -27,7 +37,11 @@ impl Conn {
     ///
     /// # Errors
     /// When the database cannot be reached.
-    pub async fn audit_list(&mut self, before: Option<AuditId>, limit: i64) -> Result<Vec<AuditEntry>> {
+    pub async fn audit_list(
+        &mut self,
+        before: Option<AuditId>,
+        limit: i64,
+    ) -> Result<Vec<AuditEntry>> {
         fetch_all!(self, AUDIT_LIST, before, limit)
     }
 }

@@ -41,7 +41,12 @@ impl Settings {
 
     /// Any URL with the default settings.
     pub fn url(url: impl Into<String>) -> Self {
-        Self { url: url.into(), synchronous: Synchronous::Normal, max_connections: 8, acquire_timeout: Duration::from_secs(5) }
+        Self {
+            url: url.into(),
+            synchronous: Synchronous::Normal,
+            max_connections: 8,
+            acquire_timeout: Duration::from_secs(5),
+        }
     }
 }
 
@@ -67,7 +72,10 @@ impl Engine {
 #[derive(Debug, Clone)]
 pub(crate) enum Db {
     /// One writer, because SQLite has one; readers beside it see the last commit (WAL).
-    Sqlite { write: SqlitePool, read: SqlitePool },
+    Sqlite {
+        write: SqlitePool,
+        read: SqlitePool,
+    },
     Postgres(PgPool),
 }
 
@@ -83,14 +91,23 @@ impl Store {
     /// # Errors
     /// When the URL fits no engine, or the database cannot be reached.
     pub async fn open(settings: &Settings) -> Result<Self> {
-        let db = if settings.url.starts_with("postgres://") || settings.url.starts_with("postgresql://") {
-            let options = PgConnectOptions::from_str(&settings.url).map_err(|error| Error::Setup(format!("the database URL cannot be read: {error}")))?;
+        let db = if settings.url.starts_with("postgres://")
+            || settings.url.starts_with("postgresql://")
+        {
+            let options = PgConnectOptions::from_str(&settings.url).map_err(|error| {
+                Error::Setup(format!("the database URL cannot be read: {error}"))
+            })?;
             if options.get_port() == 6543 {
                 // A pooler in transaction mode hands one statement's parse to another client's
                 // connection: answers would be mixed up. Measured with pgbouncer and sqlx 0.9.
-                return Err(Error::Setup("port 6543 is a transaction pooler; use the direct or session port (5432)".to_owned()));
+                return Err(Error::Setup(
+                    "port 6543 is a transaction pooler; use the direct or session port (5432)"
+                        .to_owned(),
+                ));
             }
-            let options = options.application_name("meetmind").options([("statement_timeout", "10000")]);
+            let options = options
+                .application_name("meetmind")
+                .options([("statement_timeout", "10000")]);
             let pool = PgPoolOptions::new()
                 .max_connections(settings.max_connections)
                 .acquire_timeout(settings.acquire_timeout)
@@ -99,7 +116,9 @@ impl Store {
             Db::Postgres(pool)
         } else if settings.url.starts_with("sqlite:") {
             let options = SqliteConnectOptions::from_str(&settings.url)
-                .map_err(|error| Error::Setup(format!("the database path cannot be read: {error}")))?
+                .map_err(|error| {
+                    Error::Setup(format!("the database path cannot be read: {error}"))
+                })?
                 .create_if_missing(true)
                 .journal_mode(SqliteJournalMode::Wal)
                 .synchronous(match settings.synchronous {
@@ -112,13 +131,20 @@ impl Store {
                 .pragma("cache_size", "-8000")
                 .pragma("temp_store", "MEMORY");
             let pool = |size| {
-                SqlitePoolOptions::new().max_connections(size).acquire_timeout(settings.acquire_timeout).test_before_acquire(false)
+                SqlitePoolOptions::new()
+                    .max_connections(size)
+                    .acquire_timeout(settings.acquire_timeout)
+                    .test_before_acquire(false)
             };
             let write = pool(1).connect_with(options.clone()).await?;
-            let read = pool(settings.max_connections).connect_with(options.pragma("query_only", "ON")).await?;
+            let read = pool(settings.max_connections)
+                .connect_with(options.pragma("query_only", "ON"))
+                .await?;
             Db::Sqlite { write, read }
         } else {
-            return Err(Error::Setup("the database URL must begin with sqlite: or postgres://".to_owned()));
+            return Err(Error::Setup(
+                "the database URL must begin with sqlite: or postgres://".to_owned(),
+            ));
         };
         Ok(Self { db })
     }
@@ -159,7 +185,9 @@ impl Store {
         match &self.db {
             Db::Sqlite { write, read } => {
                 read.close().await;
-                let _ = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(write).await;
+                let _ = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
+                    .execute(write)
+                    .await;
                 write.close().await;
             }
             Db::Postgres(pool) => pool.close().await,
@@ -169,8 +197,14 @@ impl Store {
     /// Connections in use and open, for the metrics.
     pub fn pool_use(&self) -> (usize, u32) {
         match &self.db {
-            Db::Sqlite { read, .. } => ((read.size() as usize).saturating_sub(read.num_idle()), read.size()),
-            Db::Postgres(pool) => ((pool.size() as usize).saturating_sub(pool.num_idle()), pool.size()),
+            Db::Sqlite { read, .. } => (
+                (read.size() as usize).saturating_sub(read.num_idle()),
+                read.size(),
+            ),
+            Db::Postgres(pool) => (
+                (pool.size() as usize).saturating_sub(pool.num_idle()),
+                pool.size(),
+            ),
         }
     }
 }

@@ -24,7 +24,9 @@ pub enum Error {
     #[error("the database cannot be reached")]
     Unavailable(#[source] sqlx::Error),
     /// The database was written by a newer program.
-    #[error("the database has schema {found}, written by MeetMind {written_by}; this program knows up to {known}")]
+    #[error(
+        "the database has schema {found}, written by MeetMind {written_by}; this program knows up to {known}"
+    )]
     NewerSchema {
         /// The version in the database.
         found: i64,
@@ -52,19 +54,32 @@ impl From<sqlx::Error> for Error {
                 // SQLite: 13 is SQLITE_FULL, 5 and 6 are BUSY and LOCKED, 10 IOERR, 14 CANTOPEN, 8 READONLY.
                 // Postgres: 53100 is disk_full, class 57P is shutdown and start-up, 08 the connection.
                 let code = inner.code().unwrap_or_default().into_owned();
-                let sqlite = code.parse::<u32>().ok().filter(|_| code.len() < 5).map(|full| full & 0xff);
+                let sqlite = code
+                    .parse::<u32>()
+                    .ok()
+                    .filter(|_| code.len() < 5)
+                    .map(|full| full & 0xff);
                 match inner.kind() {
                     ErrorKind::UniqueViolation => Error::Duplicate(error),
                     ErrorKind::ForeignKeyViolation => Error::Dangling(error),
                     _ if sqlite == Some(13) || code == "53100" => Error::Full(error),
                     _ if matches!(sqlite, Some(5 | 6 | 8 | 10 | 14)) => Error::Unavailable(error),
-                    _ if code.starts_with("57P") || code.starts_with("08") || code == "53300" || code == "25006" => Error::Unavailable(error),
+                    _ if code.starts_with("57P")
+                        || code.starts_with("08")
+                        || code == "53300"
+                        || code == "25006" =>
+                    {
+                        Error::Unavailable(error)
+                    }
                     _ => Error::Other(error),
                 }
             }
-            sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Tls(_) | sqlx::Error::WorkerCrashed | sqlx::Error::Protocol(_) => {
-                Error::Unavailable(error)
-            }
+            sqlx::Error::Io(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::WorkerCrashed
+            | sqlx::Error::Protocol(_) => Error::Unavailable(error),
             _ => Error::Other(error),
         }
     }
@@ -74,13 +89,22 @@ impl From<Error> for meetmind_core::Error {
     fn from(error: Error) -> Self {
         let core = match &error {
             Error::NotFound(what) => return meetmind_core::Error::not_found(what),
-            Error::Duplicate(_) => meetmind_core::Error::new(Code::Conflict, "there is one already"),
-            Error::Dangling(_) => meetmind_core::Error::new(Code::Conflict, "something this refers to is gone"),
-            Error::Full(_) => meetmind_core::Error::new(Code::StorageFull, "the disk is full: nothing was saved"),
-            Error::Unavailable(_) | Error::NewerSchema { .. } => {
-                meetmind_core::Error::new(Code::Unavailable, "the database cannot be reached now: try again")
+            Error::Duplicate(_) => {
+                meetmind_core::Error::new(Code::Conflict, "there is one already")
             }
-            Error::Migrate(_) | Error::Setup(_) | Error::Other(_) => return meetmind_core::Error::internal(error),
+            Error::Dangling(_) => {
+                meetmind_core::Error::new(Code::Conflict, "something this refers to is gone")
+            }
+            Error::Full(_) => {
+                meetmind_core::Error::new(Code::StorageFull, "the disk is full: nothing was saved")
+            }
+            Error::Unavailable(_) | Error::NewerSchema { .. } => meetmind_core::Error::new(
+                Code::Unavailable,
+                "the database cannot be reached now: try again",
+            ),
+            Error::Migrate(_) | Error::Setup(_) | Error::Other(_) => {
+                return meetmind_core::Error::internal(error);
+            }
         };
         core.with_source(error)
     }

@@ -28,18 +28,44 @@ impl Conn {
     ///
     /// # Errors
     /// When the database refuses.
-    pub async fn event_append(&mut self, topic: EventTopic, kind: EventKind, at: Timestamp, data: Value) -> Result<Event> {
+    pub async fn event_append(
+        &mut self,
+        topic: EventTopic,
+        kind: EventKind,
+        at: Timestamp,
+        data: Value,
+    ) -> Result<Event> {
         let topic = topic.to_string();
         let (seq,): (i64,) = fetch_one!(self, EVENT_TOPIC_ADVANCE, topic.as_str())?;
-        execute!(self, EVENT_INSERT, topic.as_str(), seq, at, kind, Json(&data))?;
-        Ok(Event { v: EventVersion::default(), topic, seq, at, kind, data })
+        execute!(
+            self,
+            EVENT_INSERT,
+            topic.as_str(),
+            seq,
+            at,
+            kind,
+            Json(&data)
+        )?;
+        Ok(Event {
+            v: EventVersion::default(),
+            topic,
+            seq,
+            at,
+            kind,
+            data,
+        })
     }
 
     /// Up to `limit` events of a topic after `seq`, oldest first.
     ///
     /// # Errors
     /// When the database cannot be reached.
-    pub async fn event_list(&mut self, topic: EventTopic, after: i64, limit: i64) -> Result<Vec<Event>> {
+    pub async fn event_list(
+        &mut self,
+        topic: EventTopic,
+        after: i64,
+        limit: i64,
+    ) -> Result<Vec<Event>> {
         fetch_all!(self, EVENT_LIST, topic.to_string(), after, limit)
     }
 

@@ -1,6 +1,9 @@
 //! Meetings and series.
 
-use meetmind_core::{Meeting, MeetingId, MeetingRole, MeetingStatus, ParticipantId, ParticipantState, Series, SeriesId, Timestamp, UserId};
+use meetmind_core::{
+    Meeting, MeetingId, MeetingRole, MeetingStatus, ParticipantId, ParticipantState, Series,
+    SeriesId, Timestamp, UserId,
+};
 use serde_json::Value;
 use sqlx::types::Json;
 
@@ -123,9 +126,31 @@ impl Conn {
     pub async fn meeting_insert(&mut self, m: &Meeting, invite_code: &str) -> Result<()> {
         let context = Value::Object(serde_json::Map::new());
         execute!(
-            self, MEETING_INSERT, m.id, m.owner_id, m.series_id, &m.title, &m.description, m.status, m.starts_at, m.ends_at, &m.time_zone,
-            m.started_at, m.ended_at, m.access, m.lobby, m.locked, m.consent_policy, m.memory_mode, m.memory_retention_days,
-            Json(&m.glossary), Json(&context), invite_code, m.version, m.created_at, m.updated_at
+            self,
+            MEETING_INSERT,
+            m.id,
+            m.owner_id,
+            m.series_id,
+            &m.title,
+            &m.description,
+            m.status,
+            m.starts_at,
+            m.ends_at,
+            &m.time_zone,
+            m.started_at,
+            m.ended_at,
+            m.access,
+            m.lobby,
+            m.locked,
+            m.consent_policy,
+            m.memory_mode,
+            m.memory_retention_days,
+            Json(&m.glossary),
+            Json(&context),
+            invite_code,
+            m.version,
+            m.created_at,
+            m.updated_at
         )?;
         Ok(())
     }
@@ -137,8 +162,24 @@ impl Conn {
     /// When the series is gone, or the database refuses.
     pub async fn meeting_update(&mut self, m: &Meeting, now: Timestamp) -> Result<bool> {
         let changed = execute!(
-            self, MEETING_UPDATE, m.id, m.series_id, &m.title, &m.description, m.starts_at, m.ends_at, &m.time_zone, m.access, m.lobby,
-            m.locked, m.consent_policy, m.memory_mode, m.memory_retention_days, Json(&m.glossary), now, m.version
+            self,
+            MEETING_UPDATE,
+            m.id,
+            m.series_id,
+            &m.title,
+            &m.description,
+            m.starts_at,
+            m.ends_at,
+            &m.time_zone,
+            m.access,
+            m.lobby,
+            m.locked,
+            m.consent_policy,
+            m.memory_mode,
+            m.memory_retention_days,
+            Json(&m.glossary),
+            now,
+            m.version
         )?;
         Ok(changed == 1)
     }
@@ -148,7 +189,15 @@ impl Conn {
     /// # Errors
     /// When the database refuses.
     pub async fn meeting_status_set(&mut self, m: &Meeting, now: Timestamp) -> Result<()> {
-        execute!(self, MEETING_STATUS_SET, m.id, m.status, m.started_at, m.ended_at, now)?;
+        execute!(
+            self,
+            MEETING_STATUS_SET,
+            m.id,
+            m.status,
+            m.started_at,
+            m.ended_at,
+            now
+        )?;
         Ok(())
     }
 
@@ -156,7 +205,12 @@ impl Conn {
     ///
     /// # Errors
     /// When the database refuses.
-    pub async fn meeting_archive_set(&mut self, id: MeetingId, archived_at: Option<Timestamp>, now: Timestamp) -> Result<()> {
+    pub async fn meeting_archive_set(
+        &mut self,
+        id: MeetingId,
+        archived_at: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<()> {
         execute!(self, MEETING_ARCHIVE_SET, id, archived_at, now)?;
         Ok(())
     }
@@ -173,11 +227,19 @@ impl Conn {
     ///
     /// # Errors
     /// When the database cannot be reached.
-    pub async fn meeting_access_find(&mut self, id: MeetingId, viewer: MeetingViewer) -> Result<Option<MeetingAccessRow>> {
+    pub async fn meeting_access_find(
+        &mut self,
+        id: MeetingId,
+        viewer: MeetingViewer,
+    ) -> Result<Option<MeetingAccessRow>> {
         match viewer {
             MeetingViewer::User(user_id) => fetch_optional!(self, MEETING_ACCESS_GET, id, user_id),
-            MeetingViewer::Participant(participant_id) => fetch_optional!(self, MEETING_ACCESS_BY_PARTICIPANT, id, participant_id),
-            MeetingViewer::Agent(agent_id) => fetch_optional!(self, MEETING_ACCESS_BY_AGENT, id, agent_id),
+            MeetingViewer::Participant(participant_id) => {
+                fetch_optional!(self, MEETING_ACCESS_BY_PARTICIPANT, id, participant_id)
+            }
+            MeetingViewer::Agent(agent_id) => {
+                fetch_optional!(self, MEETING_ACCESS_BY_AGENT, id, agent_id)
+            }
         }
     }
 
@@ -185,16 +247,37 @@ impl Conn {
     ///
     /// # Errors
     /// When the database cannot be reached.
-    pub async fn meeting_list(&mut self, user_id: UserId, filter: &MeetingFilter, before: Option<MeetingId>, limit: i64) -> Result<Vec<Meeting>> {
+    pub async fn meeting_list(
+        &mut self,
+        user_id: UserId,
+        filter: &MeetingFilter,
+        before: Option<MeetingId>,
+        limit: i64,
+    ) -> Result<Vec<Meeting>> {
         let text = filter.text.as_deref().map(like_anywhere);
-        fetch_all!(self, MEETING_LIST, user_id, before, filter.status, filter.series_id, filter.from, filter.to, text.as_deref(), limit)
+        fetch_all!(
+            self,
+            MEETING_LIST,
+            user_id,
+            before,
+            filter.status,
+            filter.series_id,
+            filter.from,
+            filter.to,
+            text.as_deref(),
+            limit
+        )
     }
 
     /// The meetings of a series that a user has a part in, oldest first.
     ///
     /// # Errors
     /// When the database cannot be reached.
-    pub async fn meeting_ids_of_series(&mut self, series_id: SeriesId, user_id: UserId) -> Result<Vec<MeetingId>> {
+    pub async fn meeting_ids_of_series(
+        &mut self,
+        series_id: SeriesId,
+        user_id: UserId,
+    ) -> Result<Vec<MeetingId>> {
         let rows: Vec<(MeetingId,)> = fetch_all!(self, MEETING_IDS_OF_SERIES, series_id, user_id)?;
         Ok(rows.into_iter().map(|(id,)| id).collect())
     }
@@ -205,7 +288,8 @@ impl Conn {
     /// [`Error::NotFound`], or when the database cannot be reached.
     pub async fn meeting_secret_get(&mut self, id: MeetingId) -> Result<(String, Value)> {
         let row: Option<(String, Json<Value>)> = fetch_optional!(self, MEETING_SECRET_GET, id)?;
-        row.map(|(code, context)| (code, context.0)).ok_or(Error::NotFound("meeting"))
+        row.map(|(code, context)| (code, context.0))
+            .ok_or(Error::NotFound("meeting"))
     }
 
     /// Replaces the invitation code: earlier links stop working.
@@ -221,7 +305,12 @@ impl Conn {
     ///
     /// # Errors
     /// When the database refuses.
-    pub async fn meeting_context_set(&mut self, id: MeetingId, context: &Value, now: Timestamp) -> Result<()> {
+    pub async fn meeting_context_set(
+        &mut self,
+        id: MeetingId,
+        context: &Value,
+        now: Timestamp,
+    ) -> Result<()> {
         execute!(self, MEETING_CONTEXT_SET, id, Json(context), now)?;
         Ok(())
     }
@@ -230,7 +319,11 @@ impl Conn {
     ///
     /// # Errors
     /// When the database cannot be reached.
-    pub async fn meeting_ids_archived_before(&mut self, before: Timestamp, limit: i64) -> Result<Vec<MeetingId>> {
+    pub async fn meeting_ids_archived_before(
+        &mut self,
+        before: Timestamp,
+        limit: i64,
+    ) -> Result<Vec<MeetingId>> {
         let rows: Vec<(MeetingId,)> = fetch_all!(self, MEETING_ARCHIVED_BEFORE, before, limit)?;
         Ok(rows.into_iter().map(|(id,)| id).collect())
     }
@@ -257,7 +350,15 @@ impl Conn {
     /// # Errors
     /// When the database refuses.
     pub async fn series_insert(&mut self, s: &Series) -> Result<()> {
-        execute!(self, SERIES_INSERT, s.id, s.owner_id, &s.title, s.created_at, s.updated_at)?;
+        execute!(
+            self,
+            SERIES_INSERT,
+            s.id,
+            s.owner_id,
+            &s.title,
+            s.created_at,
+            s.updated_at
+        )?;
         Ok(())
     }
 
@@ -282,7 +383,12 @@ impl Conn {
     ///
     /// # Errors
     /// When the database cannot be reached.
-    pub async fn series_list(&mut self, user_id: UserId, before: Option<SeriesId>, limit: i64) -> Result<Vec<Series>> {
+    pub async fn series_list(
+        &mut self,
+        user_id: UserId,
+        before: Option<SeriesId>,
+        limit: i64,
+    ) -> Result<Vec<Series>> {
         fetch_all!(self, SERIES_LIST, user_id, before, limit)
     }
 

@@ -17,10 +17,21 @@ impl Store {
     /// # Errors
     /// [`Error::NewerSchema`] when a newer program wrote the database: nothing is touched then.
     pub async fn migrate(&self, program_version: &str) -> Result<()> {
-        let known = SQLITE.iter().map(|migration| migration.version).max().unwrap_or(0);
+        let known = SQLITE
+            .iter()
+            .map(|migration| migration.version)
+            .max()
+            .unwrap_or(0);
         if let Some(found) = self.schema_version().await?.filter(|found| *found > known) {
-            let written_by = self.instance_get("written_by").await?.unwrap_or_else(|| "of another version".to_owned());
-            return Err(Error::NewerSchema { found, known, written_by });
+            let written_by = self
+                .instance_get("written_by")
+                .await?
+                .unwrap_or_else(|| "of another version".to_owned());
+            return Err(Error::NewerSchema {
+                found,
+                known,
+                written_by,
+            });
         }
         match &self.db {
             Db::Sqlite { write, .. } => SQLITE.run(write).await?,

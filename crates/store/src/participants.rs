@@ -35,8 +35,20 @@ impl Conn {
     /// [`Error::Duplicate`] when the user or the agent is on the list already.
     pub async fn participant_insert(&mut self, p: &Participant) -> Result<()> {
         execute!(
-            self, PARTICIPANT_INSERT, p.id, p.meeting_id, p.user_id, p.agent_id, &p.name, p.role, p.state, p.muted, p.joined_at, p.left_at,
-            p.created_at, p.updated_at
+            self,
+            PARTICIPANT_INSERT,
+            p.id,
+            p.meeting_id,
+            p.user_id,
+            p.agent_id,
+            &p.name,
+            p.role,
+            p.state,
+            p.muted,
+            p.joined_at,
+            p.left_at,
+            p.created_at,
+            p.updated_at
         )?;
         Ok(())
     }
@@ -46,7 +58,18 @@ impl Conn {
     /// # Errors
     /// When the database refuses.
     pub async fn participant_update(&mut self, p: &Participant) -> Result<()> {
-        execute!(self, PARTICIPANT_UPDATE, p.id, &p.name, p.role, p.state, p.muted, p.joined_at, p.left_at, p.updated_at)?;
+        execute!(
+            self,
+            PARTICIPANT_UPDATE,
+            p.id,
+            &p.name,
+            p.role,
+            p.state,
+            p.muted,
+            p.joined_at,
+            p.left_at,
+            p.updated_at
+        )?;
         Ok(())
     }
 
@@ -54,15 +77,24 @@ impl Conn {
     ///
     /// # Errors
     /// [`Error::NotFound`], or when the database cannot be reached.
-    pub async fn participant_get(&mut self, meeting_id: MeetingId, id: ParticipantId) -> Result<Participant> {
-        fetch_optional!(self, PARTICIPANT_GET, meeting_id, id)?.ok_or(Error::NotFound("participant"))
+    pub async fn participant_get(
+        &mut self,
+        meeting_id: MeetingId,
+        id: ParticipantId,
+    ) -> Result<Participant> {
+        fetch_optional!(self, PARTICIPANT_GET, meeting_id, id)?
+            .ok_or(Error::NotFound("participant"))
     }
 
     /// A user's participant in a meeting.
     ///
     /// # Errors
     /// When the database cannot be reached.
-    pub async fn participant_find_user(&mut self, meeting_id: MeetingId, user_id: UserId) -> Result<Option<Participant>> {
+    pub async fn participant_find_user(
+        &mut self,
+        meeting_id: MeetingId,
+        user_id: UserId,
+    ) -> Result<Option<Participant>> {
         fetch_optional!(self, PARTICIPANT_BY_USER, meeting_id, user_id)
     }
 
@@ -70,7 +102,11 @@ impl Conn {
     ///
     /// # Errors
     /// When the database cannot be reached.
-    pub async fn participant_find_agent(&mut self, meeting_id: MeetingId, agent_id: AgentId) -> Result<Option<Participant>> {
+    pub async fn participant_find_agent(
+        &mut self,
+        meeting_id: MeetingId,
+        agent_id: AgentId,
+    ) -> Result<Option<Participant>> {
         fetch_optional!(self, PARTICIPANT_BY_AGENT, meeting_id, agent_id)
     }
 
@@ -78,7 +114,12 @@ impl Conn {
     ///
     /// # Errors
     /// When the database cannot be reached.
-    pub async fn participant_list(&mut self, meeting_id: MeetingId, after: Option<ParticipantId>, limit: i64) -> Result<Vec<Participant>> {
+    pub async fn participant_list(
+        &mut self,
+        meeting_id: MeetingId,
+        after: Option<ParticipantId>,
+        limit: i64,
+    ) -> Result<Vec<Participant>> {
         fetch_all!(self, PARTICIPANT_LIST, meeting_id, after, limit)
     }
 
@@ -95,7 +136,11 @@ impl Conn {
     ///
     /// # Errors
     /// When the database refuses.
-    pub async fn participant_leave_all(&mut self, meeting_id: MeetingId, now: Timestamp) -> Result<u64> {
+    pub async fn participant_leave_all(
+        &mut self,
+        meeting_id: MeetingId,
+        now: Timestamp,
+    ) -> Result<u64> {
         execute!(self, PARTICIPANT_LEAVE_ALL, meeting_id, now)
     }
 
@@ -104,7 +149,18 @@ impl Conn {
     /// # Errors
     /// When the database refuses.
     pub async fn consent_insert(&mut self, c: &Consent) -> Result<()> {
-        execute!(self, CONSENT_INSERT, c.id, c.meeting_id, c.participant_id, c.transcript, c.recording, c.memory, &c.actor, c.at)?;
+        execute!(
+            self,
+            CONSENT_INSERT,
+            c.id,
+            c.meeting_id,
+            c.participant_id,
+            c.transcript,
+            c.recording,
+            c.memory,
+            &c.actor,
+            c.at
+        )?;
         Ok(())
     }
 
@@ -120,7 +176,11 @@ impl Conn {
     ///
     /// # Errors
     /// When the database cannot be reached.
-    pub async fn consent_list(&mut self, meeting_id: MeetingId, limit: i64) -> Result<Vec<Consent>> {
+    pub async fn consent_list(
+        &mut self,
+        meeting_id: MeetingId,
+        limit: i64,
+    ) -> Result<Vec<Consent>> {
         fetch_all!(self, CONSENT_LIST, meeting_id, limit)
     }
 }

@@ -47,6 +47,9 @@ pub fn all() -> Vec<(&'static str, &'static str, &'static str, On)> {
     ];
     parts
         .iter()
-        .flat_map(|(part, list)| list.iter().map(move |(name, sql, on)| (*part, *name, *sql, *on)))
+        .flat_map(|(part, list)| {
+            list.iter()
+                .map(move |(name, sql, on)| (*part, *name, *sql, *on))
+        })
         .collect()
 }

@@ -29,15 +29,26 @@ impl TestDb {
     /// # Errors
     /// When the database cannot be made.
     pub async fn new(engine: Engine) -> Result<Option<Self>> {
-        let unique = format!("{}_{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed));
+        let unique = format!(
+            "{}_{}",
+            std::process::id(),
+            COUNTER.fetch_add(1, Ordering::Relaxed)
+        );
         let (settings, directory) = match engine {
             Engine::Sqlite => {
                 let directory = std::env::temp_dir().join(format!("meetmind-test-{unique}"));
-                std::fs::create_dir_all(&directory).map_err(|error| crate::Error::Setup(error.to_string()))?;
-                (Settings::sqlite(directory.join("meetmind.db")), Some(directory))
+                std::fs::create_dir_all(&directory)
+                    .map_err(|error| crate::Error::Setup(error.to_string()))?;
+                (
+                    Settings::sqlite(directory.join("meetmind.db")),
+                    Some(directory),
+                )
             }
             Engine::Postgres => {
-                #[expect(clippy::disallowed_methods, reason = "the one place where tests learn of the server")]
+                #[expect(
+                    clippy::disallowed_methods,
+                    reason = "the one place where tests learn of the server"
+                )]
                 let Ok(base) = std::env::var("TEST_POSTGRES_URL") else {
                     println!("skipped on Postgres: TEST_POSTGRES_URL is not set");
                     return Ok(None);
@@ -45,13 +56,27 @@ impl TestDb {
                 let name = format!("mm_test_{unique}");
                 let mut admin = PgConnection::connect(&base).await?;
                 let template = postgres_template(&base, &mut admin).await?;
-                sqlx::query(AssertSqlSafe(format!("CREATE DATABASE {name} TEMPLATE {template}"))).execute(&mut admin).await?;
-                (Settings { max_connections: 4, ..Settings::url(with_database(&base, &name)) }, None)
+                sqlx::query(AssertSqlSafe(format!(
+                    "CREATE DATABASE {name} TEMPLATE {template}"
+                )))
+                .execute(&mut admin)
+                .await?;
+                (
+                    Settings {
+                        max_connections: 4,
+                        ..Settings::url(with_database(&base, &name))
+                    },
+                    None,
+                )
             }
         };
         let store = Store::open(&settings).await?;
         store.migrate("test").await?;
-        Ok(Some(Self { store, settings, directory }))
+        Ok(Some(Self {
+            store,
+            settings,
+            directory,
+        }))
     }
 }
 
@@ -69,9 +94,17 @@ async fn postgres_template(base: &str, admin: &mut PgConnection) -> Result<Strin
     TEMPLATE
         .get_or_try_init(|| async {
             let name = format!("mm_template_{}", std::process::id());
-            sqlx::query(AssertSqlSafe(format!("DROP DATABASE IF EXISTS {name}"))).execute(&mut *admin).await?;
-            sqlx::query(AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&mut *admin).await?;
-            let store = Store::open(&Settings { max_connections: 1, ..Settings::url(with_database(base, &name)) }).await?;
+            sqlx::query(AssertSqlSafe(format!("DROP DATABASE IF EXISTS {name}")))
+                .execute(&mut *admin)
+                .await?;
+            sqlx::query(AssertSqlSafe(format!("CREATE DATABASE {name}")))
+                .execute(&mut *admin)
+                .await?;
+            let store = Store::open(&Settings {
+                max_connections: 1,
+                ..Settings::url(with_database(base, &name))
+            })
+            .await?;
             store.migrate("test").await?;
             store.close().await;
             Ok(name)
@@ -82,8 +115,13 @@ async fn postgres_template(base: &str, admin: &mut PgConnection) -> Result<Strin
 
 /// The URL with another database name; the query part (a socket directory, say) stays.
 fn with_database(base: &str, name: &str) -> String {
-    let (path, query) = base.split_once('?').map_or((base, None), |(path, query)| (path, Some(query)));
-    let root = path.rsplit_once('/').filter(|(root, _)| root.matches('/').count() >= 2).map_or(path, |(root, _)| root);
+    let (path, query) = base
+        .split_once('?')
+        .map_or((base, None), |(path, query)| (path, Some(query)));
+    let root = path
+        .rsplit_once('/')
+        .filter(|(root, _)| root.matches('/').count() >= 2)
+        .map_or(path, |(root, _)| root);
     match query {
         Some(query) => format!("{root}/{name}?{query}"),
         None => format!("{root}/{name}"),
@@ -159,7 +197,14 @@ impl Store {
     /// When the database refuses.
     pub async fn seed_user(&self, tx: &mut Conn, id: UserId, email: &str) -> Result<()> {
         let sql = "INSERT INTO users (id, email, name, role, preferences, created_at, updated_at) VALUES ($1, $2, $2, 'member', $3, $4, $4)";
-        execute!(tx, sql, id, email, sqlx::types::Json(serde_json::json!({})), Timestamp::from_micros(0))?;
+        execute!(
+            tx,
+            sql,
+            id,
+            email,
+            sqlx::types::Json(serde_json::json!({})),
+            Timestamp::from_micros(0)
+        )?;
         Ok(())
     }
 }
@@ -197,7 +242,13 @@ mod tests {
 
     #[test]
     fn the_database_name_is_replaced_and_the_rest_stays() {
-        assert_eq!(with_database("postgres://a@localhost/postgres?host=%2Ftmp", "x"), "postgres://a@localhost/x?host=%2Ftmp");
-        assert_eq!(with_database("postgres://a@localhost", "x"), "postgres://a@localhost/x");
+        assert_eq!(
+            with_database("postgres://a@localhost/postgres?host=%2Ftmp", "x"),
+            "postgres://a@localhost/x?host=%2Ftmp"
+        );
+        assert_eq!(
+            with_database("postgres://a@localhost", "x"),
+            "postgres://a@localhost/x"
+        );
     }
 }

@@ -294,6 +294,8 @@ pub(crate) fn find<Id: Copy + Eq + Hash>(
     people: &People,
 ) -> Vec<ActionCandidate<Id>> {
     let mut out: Vec<ActionCandidate<Id>> = Vec::new();
+    // The turn in which the latest request was accepted.
+    let mut accepted = None;
     for sentence in &read.sentences {
         let Some(turn) = turns.get(sentence.first_turn()) else {
             continue;
@@ -305,6 +307,20 @@ pub(crate) fn find<Id: Copy + Eq + Hash>(
                     .flatten()
             });
         let Some(found) = found else { continue };
+        // "Sure, I'll do that this afternoon" dates the request it accepts and is no second item.
+        let pronoun = sentence
+            .lower
+            .iter()
+            .any(|w| matches!(w.as_str(), "that" | "it" | "this"));
+        if accepted == Some(sentence.first_turn())
+            && pronoun
+            && found.marker == Marker::Pattern
+            && let Some(request) = out.last_mut()
+        {
+            request.due = request.due.take().or(found.due);
+            continue;
+        }
+        accepted = found.reply;
         let mut cited = sentence.turns.clone();
         cited.extend(found.reply.filter(|t| !sentence.turns.contains(t)));
         let repeated = out

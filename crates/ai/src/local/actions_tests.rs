@@ -216,3 +216,14 @@ fn other_languages_give_only_marked_items() {
         1
     );
 }
+
+#[test]
+fn an_acceptance_dates_the_request() {
+    let found = actions(&[
+        ("Maria", "Bob, could you update the release notes?"),
+        ("Bob Stone", "Sure, I'll do that this afternoon."),
+    ]);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0].due.as_deref(), Some("this afternoon"));
+    assert_eq!(found[0].segment_ids, [0, 1]);
+}

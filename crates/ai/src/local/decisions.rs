@@ -97,6 +97,7 @@ static DISSENTS: LazyLock<Lexicon> = LazyLock::new(|| {
 static REVERSALS: LazyLock<Lexicon> = LazyLock::new(|| {
     Lexicon::new(
         "instead of
+        instead
         rather than
         no longer
         not _ after all

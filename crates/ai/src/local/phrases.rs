@@ -77,13 +77,17 @@ impl Phrases {
         };
         for (place, sentence) in read.sentences.iter().enumerate() {
             let mut before: Option<(u32, String, f32)> = None;
-            for word in &sentence.words {
+            for (at, word) in sentence.words.iter().enumerate() {
                 let lower = words::lower(&word.surface);
                 let sayable =
                     (2..=30).contains(&word.surface.chars().count()) && !people.is_part(&lower);
                 let current = word.term.filter(|_| sayable).map(|term| {
-                    // Capitals say something only when a whole word has them (XML) or they stand inside.
-                    let shout = word.surface.chars().skip(1).any(char::is_uppercase);
+                    // A capital says something inside a word (XML) or inside a sentence (Apple).
+                    let shout = word
+                        .surface
+                        .chars()
+                        .skip(usize::from(at == 0))
+                        .any(char::is_uppercase);
                     let surface = if shout {
                         word.surface.clone()
                     } else {

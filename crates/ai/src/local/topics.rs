@@ -25,8 +25,8 @@ const PACE: f32 = 150.0;
 const SLOW_PACE: f32 = 60.0;
 
 /// Weight of the speaker shares against the words in a block's vector. Mean Pk of the four development
-/// meetings (`notes_eval`): .55 at 0, .45 at .6, .5 at 1 and more. A gain for boundaries at cue phrases made it
-/// worse (.55 to .65), so cues only settle a boundary within its block.
+/// meetings (`notes_eval`): .55 at 0, .45 at .6, .55 at 1 and more. A gain for boundaries at cue phrases made it
+/// worse (.57 to .65), so cues only settle a boundary within its block.
 const SPEAKER: f32 = 0.6;
 /// A part has at least the even share divided by this: shorter ones are asides.
 const SHORTEST: usize = 2;

@@ -10,17 +10,38 @@ fn id<T: Id>(number: u128) -> T {
 fn meeting(number: u128, owner: UserId) -> Meeting {
     let now = Timestamp::from_micros(number as i64 * 1000);
     Meeting {
-        id: id(number), owner_id: owner, series_id: None, title: format!("Meeting 100% {number}"), description: None,
-        status: MeetingStatus::Scheduled, starts_at: None, ends_at: None, time_zone: None, started_at: None, ended_at: None,
-        access: MeetingAccess::Link, lobby: false, locked: false, consent_policy: ConsentPolicy::Implied, memory_mode: MemoryMode::Auto,
-        memory_retention_days: None, glossary: vec!["größe".to_owned()], version: 1, created_at: now, updated_at: now, archived_at: None,
+        id: id(number),
+        owner_id: owner,
+        series_id: None,
+        title: format!("Meeting 100% {number}"),
+        description: None,
+        status: MeetingStatus::Scheduled,
+        starts_at: None,
+        ends_at: None,
+        time_zone: None,
+        started_at: None,
+        ended_at: None,
+        access: MeetingAccess::Link,
+        lobby: false,
+        locked: false,
+        consent_policy: ConsentPolicy::Implied,
+        memory_mode: MemoryMode::Auto,
+        memory_retention_days: None,
+        glossary: vec!["größe".to_owned()],
+        version: 1,
+        created_at: now,
+        updated_at: now,
+        archived_at: None,
     }
 }
 
 async fn with_two_users(db: &meetmind_store::testing::TestDb) -> (UserId, UserId) {
     let mut tx = db.store.begin().await.expect("a transaction");
     for number in [1, 2] {
-        db.store.seed_user(&mut tx, id(number), &format!("u{number}@example.com")).await.expect("a user");
+        db.store
+            .seed_user(&mut tx, id(number), &format!("u{number}@example.com"))
+            .await
+            .expect("a user");
     }
     tx.commit().await.expect("a commit");
     (id(1), id(2))

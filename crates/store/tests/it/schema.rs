@@ -14,10 +14,18 @@ both_engines!(every_statement_prepares, db => {
 #[test]
 fn both_engines_have_the_same_migrations() {
     let names = |engine: &str| {
-        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations").join(engine);
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("migrations")
+            .join(engine);
         let mut names: Vec<String> = std::fs::read_dir(folder)
             .expect("a folder of migrations")
-            .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+            .map(|entry| {
+                entry
+                    .expect("an entry")
+                    .file_name()
+                    .to_string_lossy()
+                    .into_owned()
+            })
             .collect();
         names.sort();
         names
@@ -29,10 +37,16 @@ fn both_engines_have_the_same_migrations() {
 async fn both_engines_have_the_same_tables_and_columns() {
     let mut shapes: Vec<BTreeMap<String, Vec<String>>> = Vec::new();
     for engine in [Engine::Sqlite, Engine::Postgres] {
-        let Some(db) = TestDb::new(engine).await.expect("a test database") else { return };
+        let Some(db) = TestDb::new(engine).await.expect("a test database") else {
+            return;
+        };
         shapes.push(db.store.table_columns().await.expect("the columns"));
     }
-    assert!(shapes[0].len() > 25, "too few tables: {:?}", shapes[0].keys());
+    assert!(
+        shapes[0].len() > 25,
+        "too few tables: {:?}",
+        shapes[0].keys()
+    );
     assert_eq!(shapes[0], shapes[1]);
 }
 

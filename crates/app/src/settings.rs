@@ -1,0 +1,128 @@
+//! What an operator can choose, as the use cases need it. The file and environment forms live
+//! in the `meetmind` crate.
+
+use std::time::Duration;
+
+/// All settings of the use cases.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The address under which people reach this instance, without a trailing slash.
+    pub public_url: String,
+    /// The program's version, for documents and health.
+    pub version: String,
+    /// Who may make an account.
+    pub registration: Registration,
+    /// Sessions, tokens, passwords.
+    pub auth: AuthSettings,
+    /// The LiveKit server that meetings use, when one is configured.
+    pub livekit: Option<LiveKitSettings>,
+    /// What one user's agents may use.
+    pub quotas: Quotas,
+    /// Rules for calls that leave the process.
+    pub outbound: OutboundSettings,
+    /// How long events can be replayed.
+    pub event_retention: Duration,
+    /// How long a deleted meeting can be restored.
+    pub archive_retention: Duration,
+    /// How often the scribe writes its notes anew while a meeting runs, at most.
+    pub notes_interval: Duration,
+    /// How long a run's node may be silent before another takes over.
+    pub run_lease: Duration,
+}
+
+/// Who may make an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Registration {
+    /// Everybody who reaches the server.
+    Open,
+    /// Who was invited to a meeting by address.
+    Invite,
+    /// Nobody; an administrator makes accounts.
+    Closed,
+}
+
+/// Sessions, tokens, passwords.
+#[derive(Debug, Clone)]
+pub struct AuthSettings {
+    /// How long an access token lives.
+    pub access_token_ttl: Duration,
+    /// How long a session lives unused.
+    pub session_idle: Duration,
+    /// How long a session lives at most.
+    pub session_max: Duration,
+    /// A used refresh token is answered once more within this time, for a lost answer.
+    pub refresh_reuse_grace: Duration,
+    /// Argon2id memory in KiB.
+    pub argon2_memory_kib: u32,
+    /// Argon2id passes.
+    pub argon2_passes: u32,
+    /// The shortest password that is accepted.
+    pub password_min_length: usize,
+    /// Failed sign-ins per account and per address before waiting begins.
+    pub login_attempts: i64,
+}
+
+/// A LiveKit server.
+#[derive(Debug, Clone)]
+pub struct LiveKitSettings {
+    /// `ws://` or `wss://`.
+    pub url: String,
+    /// The API key.
+    pub api_key: String,
+    /// The API secret.
+    pub api_secret: String,
+}
+
+/// What one user's agents may use.
+#[derive(Debug, Clone)]
+pub struct Quotas {
+    /// Agents a user may have.
+    pub agents: i64,
+    /// Open runs of a user at the same time.
+    pub concurrent_runs: i64,
+    /// Runs a user may start in a day.
+    pub runs_per_day: i64,
+}
+
+/// Rules for calls that leave the process.
+#[derive(Debug, Clone)]
+pub struct OutboundSettings {
+    /// Whether addresses of this machine and of private networks may be called.
+    pub allow_private: bool,
+    /// How long one call may take.
+    pub timeout: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            public_url: "http://127.0.0.1:8000".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            registration: Registration::Open,
+            auth: AuthSettings {
+                access_token_ttl: Duration::from_secs(15 * 60),
+                session_idle: Duration::from_secs(30 * 86_400),
+                session_max: Duration::from_secs(90 * 86_400),
+                refresh_reuse_grace: Duration::from_secs(10),
+                argon2_memory_kib: 32 * 1024,
+                argon2_passes: 3,
+                password_min_length: 8,
+                login_attempts: 10,
+            },
+            livekit: None,
+            quotas: Quotas {
+                agents: 100,
+                concurrent_runs: 20,
+                runs_per_day: 500,
+            },
+            outbound: OutboundSettings {
+                allow_private: false,
+                timeout: Duration::from_secs(15),
+            },
+            event_retention: Duration::from_secs(30 * 86_400),
+            archive_retention: Duration::from_secs(30 * 86_400),
+            notes_interval: Duration::from_secs(2),
+            run_lease: Duration::from_secs(15),
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! A whole MeetMind for tests: its own database, a clock that tests move, fixed randomness.
+
+use meetmind_core::{Actor, Ctx, Id, Proof, SessionId, Timestamp, UserId, UserRole};
+use meetmind_store::Engine;
+use meetmind_store::testing::TestDb;
+
+use crate::{App, Entropy, ManualClock, Settings};
+
+/// MeetMind on a database of its own.
+#[derive(Debug)]
+pub struct TestApp {
+    /// The use cases.
+    pub app: App,
+    /// Moves time.
+    pub clock: ManualClock,
+    /// Keeps the database until the test ends.
+    pub db: TestDb,
+}
+
+impl TestApp {
+    /// On SQLite, with the default settings made cheap for tests.
+    pub async fn new() -> Self {
+        Self::with(Settings::default()).await
+    }
+
+    /// On SQLite, with these settings; passwords are hashed cheaply all the same.
+    pub async fn with(settings: Settings) -> Self {
+        let db = TestDb::new(Engine::Sqlite)
+            .await
+            .expect("a test database")
+            .expect("SQLite is always there");
+        Self::on(db, settings).await
+    }
+
+    /// On a given database.
+    pub async fn on(db: TestDb, mut settings: Settings) -> Self {
+        settings.auth.argon2_memory_kib = 64;
+        settings.auth.argon2_passes = 1;
+        let clock =
+            ManualClock::at(Timestamp::parse("2026-03-02T09:00:00Z").expect("a valid time"));
+        let app = App::new(
+            db.store.clone(),
+            settings,
+            Box::new(clock.clone()),
+            Entropy::seeded(7),
+        )
+        .await
+        .expect("an app");
+        Self { app, clock, db }
+    }
+
+    /// A user with an account, without going through registration; `name@example.com`.
+    pub async fn user(&self, name: &str) -> Actor {
+        let user_id: UserId = self.app.entropy().id(self.app.now());
+        let mut tx = self.db.store.begin().await.expect("a transaction");
+        self.db
+            .store
+            .seed_user(&mut tx, user_id, &format!("{name}@example.com"))
+            .await
+            .expect("a user");
+        tx.commit().await.expect("a commit");
+        let session_id = SessionId::from_uuid(user_id.uuid());
+        Actor::User {
+            user_id,
+            role: UserRole::Member,
+            proof: Proof::Session(session_id),
+        }
+    }
+
+    /// The circumstances of a call by `actor`, now.
+    pub fn ctx(&self, actor: &Actor) -> Ctx {
+        self.app
+            .ctx(actor.clone(), self.app.entropy().id(self.app.now()))
+    }
+}

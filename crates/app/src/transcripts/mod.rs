@@ -1,0 +1,3 @@
+//! What was said: segments, corrections, import and export.
+
+pub mod formats;

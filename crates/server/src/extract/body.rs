@@ -1,0 +1,94 @@
+//! JSON bodies.
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, Request};
+use axum::http::{StatusCode, header};
+use meetmind_core::{Code, Error};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
+
+use crate::reply::Failure;
+
+/// A JSON body. The wrong media type is 415, unreadable JSON 400, a wrong shape 422, too much 413.
+#[derive(Debug)]
+pub(crate) struct Json<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
+        let media_type = request
+            .headers()
+            .get(header::CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
+        let essence = media_type
+            .split(';')
+            .next()
+            .unwrap_or_default()
+            .trim()
+            .to_ascii_lowercase();
+        if essence != "application/json"
+            && !(essence.starts_with("application/") && essence.ends_with("+json"))
+        {
+            return Err(Error::new(
+                Code::UnsupportedMediaType,
+                "send JSON with content-type: application/json",
+            )
+            .into());
+        }
+        let bytes =
+            Bytes::from_request(request, state)
+                .await
+                .map_err(|rejection| match rejection.status() {
+                    StatusCode::PAYLOAD_TOO_LARGE => {
+                        Error::new(Code::PayloadTooLarge, "the body is larger than the limit")
+                    }
+                    _ => Error::new(Code::BadRequest, "the body could not be read"),
+                })?;
+        parse(&bytes).map(Json)
+    }
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let value = T::deserialize(&mut reader).and_then(|value| reader.end().map(|()| value));
+    value.map_err(|error| {
+        use serde_json::error::Category;
+        match error.classify() {
+            Category::Data => {
+                let text = error.to_string();
+                // serde names the field between back-quotes; the place in the text is no use to the caller.
+                let message = text
+                    .split(" at line ")
+                    .next()
+                    .unwrap_or_default()
+                    .to_owned();
+                let field = message
+                    .split('`')
+                    .nth(1)
+                    .filter(|_| message.contains("field"))
+                    .unwrap_or_default()
+                    .to_owned();
+                Error::new(Code::ValidationFailed, message.clone())
+                    .with_details(serde_json::json!([{ "field": field, "message": message }]))
+            }
+            _ => Error::new(
+                Code::InvalidJson,
+                format!(
+                    "the body is not valid JSON (line {}, column {})",
+                    error.line(),
+                    error.column()
+                ),
+            ),
+        }
+        .into()
+    })
+}
+
+/// For PATCH and PUT: absent is `None` (with `#[serde(default)]`), `null` is `Some(None)`.
+pub(crate) fn patch_field<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<T>>, D::Error> {
+    Option::<T>::deserialize(deserializer).map(Some)
+}

@@ -1,0 +1,27 @@
+//! `If-Match`.
+
+use std::convert::Infallible;
+
+use axum::extract::FromRequestParts;
+use axum::http::header;
+use axum::http::request::Parts;
+
+/// The version in `If-Match`. `*` and absence guard nothing; a text that is no version of ours
+/// matches none.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct IfMatch(pub(crate) Option<i64>);
+
+impl<S: Sync> FromRequestParts<S> for IfMatch {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
+        let Some(value) = parts.headers.get(header::IF_MATCH) else {
+            return Ok(Self(None));
+        };
+        let text = value.to_str().unwrap_or_default().trim();
+        if text == "*" {
+            return Ok(Self(None));
+        }
+        Ok(Self(Some(text.trim_matches('"').parse().unwrap_or(-1))))
+    }
+}

@@ -1,0 +1,15 @@
+//! Reading requests; every rejection becomes the envelope.
+
+mod body;
+mod caller;
+mod conditional;
+mod page;
+mod path;
+mod query;
+
+pub(crate) use body::{Json, patch_field};
+pub(crate) use caller::{Caller, Identity, RequestMeta};
+pub(crate) use conditional::IfMatch;
+pub(crate) use page::PageParams;
+pub(crate) use path::Path;
+pub(crate) use query::Query;

@@ -1,0 +1,8 @@
+//! auth
+
+use meetmind_app::App;
+use utoipa_axum::router::OpenApiRouter;
+
+pub(crate) fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+}

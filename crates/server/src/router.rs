@@ -1,0 +1,79 @@
+//! All routes in one list, grouped by what they are about.
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::{from_fn, from_fn_with_state};
+use meetmind_app::App;
+use meetmind_core::{Code, Error};
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::reply::Failure;
+use crate::{health, idempotency, middleware, openapi, rest, web, ws};
+
+/// What the wires need to know beyond the use cases.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The largest body, in bytes; imports have their own limit.
+    pub body_limit: usize,
+    /// Origins other than our own that browsers may call from.
+    pub cors_origins: Vec<String>,
+    /// Addresses and networks whose forwarded headers count.
+    pub trusted_proxies: Vec<String>,
+    /// Who may read `/metrics` from elsewhere than this machine must send this as a Bearer token.
+    pub metrics_token: Option<String>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            body_limit: 2 * 1024 * 1024,
+            cors_origins: Vec::new(),
+            trusted_proxies: Vec::new(),
+            metrics_token: None,
+        }
+    }
+}
+
+/// The documented routes: `/auth` and `/api`, with their OpenAPI entries.
+pub(crate) fn documented() -> OpenApiRouter<App> {
+    OpenApiRouter::with_openapi(openapi::base())
+        .merge(rest::auth::router())
+        .merge(rest::account::router())
+        .merge(rest::agents::router())
+        .merge(rest::runs::router())
+        .merge(rest::meetings::router())
+        .merge(rest::series::router())
+        .merge(rest::participants::router())
+        .merge(rest::messages::router())
+        .merge(rest::transcript::router())
+        .merge(rest::notes::router())
+        .merge(rest::ask::router())
+        .merge(rest::search::router())
+        .merge(rest::mcp::router())
+        .merge(rest::memories::router())
+        .merge(rest::webhooks::router())
+        .merge(rest::admin::router())
+        .merge(rest::events::router())
+        .merge(health::router())
+}
+
+/// The whole service.
+pub fn router(app: App, settings: &Settings) -> Router {
+    let (api, _document) = documented().split_for_parts();
+    api.layer(from_fn_with_state(app.clone(), idempotency::replay))
+        .merge(ws::router())
+        .merge(openapi::router())
+        .merge(web::router())
+        .fallback(async || Failure::from(Error::not_found("path")))
+        .method_not_allowed_fallback(async || {
+            Failure::from(Error::new(
+                Code::MethodNotAllowed,
+                "this path does not take that method",
+            ))
+        })
+        .layer(from_fn_with_state(app.clone(), middleware::authenticate))
+        .layer(DefaultBodyLimit::max(settings.body_limit))
+        .layer(from_fn(web::security_headers))
+        .layer(from_fn_with_state(app.clone(), middleware::observe))
+        .with_state(app)
+}

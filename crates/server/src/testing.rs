@@ -1,0 +1,107 @@
+//! Calling the router in-process, as anybody, for tests.
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderMap, Method, Request, StatusCode, header};
+use meetmind_app::testing::TestApp;
+use meetmind_core::Actor;
+use serde_json::Value;
+use tower::ServiceExt;
+
+use crate::extract::Identity;
+use crate::{Settings, router};
+
+/// A server without a socket.
+pub struct TestServer {
+    /// What is behind it.
+    pub app: TestApp,
+    router: Router,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub struct TestAnswer {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body as bytes.
+    pub bytes: Bytes,
+}
+
+impl TestAnswer {
+    /// The body as JSON; null when it is none.
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.bytes).unwrap_or(Value::Null)
+    }
+    /// `data` of the envelope.
+    pub fn data(&self) -> Value {
+        self.json()["data"].clone()
+    }
+    /// The error code of the envelope.
+    pub fn code(&self) -> String {
+        self.json()["error"]["code"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    }
+}
+
+impl TestServer {
+    /// A server over a fresh SQLite database.
+    pub async fn new() -> Self {
+        Self::over(TestApp::new().await)
+    }
+
+    /// A server over this app.
+    pub fn over(app: TestApp) -> Self {
+        let router = router(app.app.clone(), &Settings::default());
+        Self { app, router }
+    }
+
+    /// Calls as `actor`, without a credential; `Null` sends no body.
+    pub async fn call(&self, actor: &Actor, method: Method, path: &str, body: Value) -> TestAnswer {
+        let request = Request::builder().method(method).uri(path);
+        let request = match body {
+            Value::Null => request.body(Body::empty()),
+            body => request
+                .header(header::CONTENT_TYPE, "application/json")
+                .body(Body::from(body.to_string())),
+        };
+        self.send(actor, request.expect("a request")).await
+    }
+
+    /// Sends any request as `actor`.
+    pub async fn send(&self, actor: &Actor, mut request: Request<Body>) -> TestAnswer {
+        if *actor != Actor::Anonymous {
+            request
+                .extensions_mut()
+                .insert(Identity::Known(actor.clone()));
+        }
+        let response = self
+            .router
+            .clone()
+            .oneshot(request)
+            .await
+            .expect("an answer");
+        let (parts, body) = response.into_parts();
+        let bytes = axum::body::to_bytes(body, usize::MAX)
+            .await
+            .expect("a body");
+        TestAnswer {
+            status: parts.status,
+            headers: parts.headers,
+            bytes,
+        }
+    }
+
+    /// GET as `actor`.
+    pub async fn get(&self, actor: &Actor, path: &str) -> TestAnswer {
+        self.call(actor, Method::GET, path, Value::Null).await
+    }
+
+    /// POST as `actor`.
+    pub async fn post(&self, actor: &Actor, path: &str, body: Value) -> TestAnswer {
+        self.call(actor, Method::POST, path, body).await
+    }
+}

@@ -1,0 +1,22 @@
+//! The wires' tests; `rest/` mirrors the URL tree.
+
+mod envelope;
+mod rest {
+    mod account;
+    mod admin;
+    mod agents;
+    mod ask;
+    mod auth;
+    mod events;
+    mod mcp;
+    mod meetings;
+    mod memories;
+    mod messages;
+    mod notes;
+    mod participants;
+    mod runs;
+    mod search;
+    mod series;
+    mod transcript;
+    mod webhooks;
+}
