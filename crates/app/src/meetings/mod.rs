@@ -9,4 +9,7 @@ mod participants;
 mod series;
 
 pub use access::Access;
+pub(crate) use access::{archived_access, meeting_access};
+pub(crate) use consent::{ConsentKind, consent_permits};
+pub(crate) use crud::cursor_id;
 pub use crud::{MeetingNew, MeetingPatch};
