@@ -179,6 +179,7 @@ impl App {
         expected: Option<i64>,
     ) -> Result<Meeting> {
         let mut change = self.change(ctx).await?;
+        change.meeting_lock(id).await?;
         let access = meeting_access(&mut change, ctx, id, MeetingAction::Manage).await?;
         let old = access.meeting;
         if expected.is_some_and(|version| version != old.version) {
