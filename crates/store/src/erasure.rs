@@ -79,11 +79,11 @@ pub type ErasureCounts = Vec<(&'static str, u64)>;
 
 impl Conn {
     /// Erases all rows that hang on a meeting, and the meeting; gives the counts per table. Copies
-    /// elsewhere are erased by [`Conn::erase_copies`], events by [`Conn::event_erase`]: before.
+    /// elsewhere are erased by [`Conn::erasure_copies`], events by [`Conn::event_erase`]: before.
     ///
     /// # Errors
     /// When the database refuses.
-    pub async fn erase_meeting_rows(&mut self, id: MeetingId) -> Result<ErasureCounts> {
+    pub async fn erasure_meeting_rows(&mut self, id: MeetingId) -> Result<ErasureCounts> {
         let steps = [
             ("memory_changes", ERASE_MEMORY_CHANGES),
             ("memories", ERASE_MEMORIES),
@@ -112,7 +112,7 @@ impl Conn {
     ///
     /// # Errors
     /// When the database cannot be reached.
-    pub async fn erase_run_ids(&mut self, id: MeetingId) -> Result<Vec<RunId>> {
+    pub async fn erasure_run_ids(&mut self, id: MeetingId) -> Result<Vec<RunId>> {
         let rows: Vec<(RunId,)> = fetch_all!(self, ERASE_RUN_IDS, id)?;
         Ok(rows.into_iter().map(|(id,)| id).collect())
     }
@@ -123,7 +123,7 @@ impl Conn {
     ///
     /// # Errors
     /// When the database cannot be reached.
-    pub async fn erase_user_ids(&mut self, id: MeetingId) -> Result<Vec<UserId>> {
+    pub async fn erasure_user_ids(&mut self, id: MeetingId) -> Result<Vec<UserId>> {
         let rows: Vec<(UserId,)> = fetch_all!(self, ERASE_USER_IDS, id)?;
         Ok(rows.into_iter().map(|(id,)| id).collect())
     }
@@ -133,7 +133,11 @@ impl Conn {
     ///
     /// # Errors
     /// When the database refuses.
-    pub async fn erase_copies(&mut self, needle: &str, since: Timestamp) -> Result<ErasureCounts> {
+    pub async fn erasure_copies(
+        &mut self,
+        needle: &str,
+        since: Timestamp,
+    ) -> Result<ErasureCounts> {
         let pattern = like_anywhere(needle);
         let pattern = pattern.as_str();
         Ok(vec![
@@ -200,7 +204,7 @@ impl Conn {
     ///
     /// # Errors
     /// When the database refuses.
-    pub async fn erase_words_rows(&mut self, id: ParticipantId) -> Result<ErasureCounts> {
+    pub async fn erasure_words_rows(&mut self, id: ParticipantId) -> Result<ErasureCounts> {
         let steps = [
             ("memory_changes", WORDS_MEMORY_CHANGES),
             ("memories", WORDS_MEMORIES),

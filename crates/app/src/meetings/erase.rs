@@ -65,8 +65,8 @@ impl App {
             _ => access.meeting,
         };
         let mut tally = Tally::default();
-        let users = change.erase_user_ids(id).await?;
-        for run_id in change.erase_run_ids(id).await? {
+        let users = change.erasure_user_ids(id).await?;
+        for run_id in change.erasure_run_ids(id).await? {
             let topic = EventTopic::Run(run_id);
             tally.add("events", change.event_erase(topic).await?);
         }
@@ -77,8 +77,8 @@ impl App {
             let topic = EventTopic::User(*user_id);
             tally.add("events", change.events_blank(topic, &needle, &blank).await?);
         }
-        tally.extend(change.erase_copies(&needle, meeting.created_at).await?);
-        tally.extend(change.erase_meeting_rows(id).await?);
+        tally.extend(change.erasure_copies(&needle, meeting.created_at).await?);
+        tally.extend(change.erasure_meeting_rows(id).await?);
         for user_id in users {
             let data = json!({ "meeting_id": id });
             change
@@ -130,11 +130,11 @@ impl App {
             tally.add("events", change.events_blank(topic, &needle, &blank).await?);
             tally.extend(
                 change
-                    .erase_copies(&needle, access.meeting.created_at)
+                    .erasure_copies(&needle, access.meeting.created_at)
                     .await?,
             );
         }
-        let counts = change.erase_words_rows(participant_id).await?;
+        let counts = change.erasure_words_rows(participant_id).await?;
         // A highlight that is gone is not stale.
         for (store, rows) in &counts {
             if *store == "highlights" {

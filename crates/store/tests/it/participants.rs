@@ -124,13 +124,13 @@ both_engines!(erasing_a_meeting_counts_and_leaves_nothing, db => {
     let topic = EventTopic::User(ben);
     tx.event_append(topic, EventKind::ParticipantInvited, at, json!({ "meeting_id": meeting_id, "title": "hush" })).await.expect("an event");
     tx.event_append(topic, EventKind::ParticipantInvited, at, json!({ "meeting_id": id::<MeetingId>(2), "title": "other" })).await.expect("an event");
-    assert_eq!(tx.erase_user_ids(meeting_id).await.expect("ids"), [anna, ben]);
-    assert_eq!(tx.erase_run_ids(meeting_id).await.expect("ids"), []);
+    assert_eq!(tx.erasure_user_ids(meeting_id).await.expect("ids"), [anna, ben]);
+    assert_eq!(tx.erasure_run_ids(meeting_id).await.expect("ids"), []);
     let needle = meeting_id.to_string();
     assert_eq!(tx.events_blank(topic, &needle, &json!({ "erased": true })).await.expect("blanks"), 1);
-    let copies = tx.erase_copies(&needle, at).await.expect("copies");
+    let copies = tx.erasure_copies(&needle, at).await.expect("copies");
     assert_eq!(copies, [("webhook_deliveries", 0), ("jobs", 0), ("kept_answers", 0)]);
-    let counts = tx.erase_meeting_rows(meeting_id).await.expect("counts");
+    let counts = tx.erasure_meeting_rows(meeting_id).await.expect("counts");
     let count = |table: &str| counts.iter().find(|(name, _)| *name == table).map(|(_, rows)| *rows);
     assert_eq!((count("segments"), count("participants"), count("consents"), count("meetings")), (Some(2), Some(1), Some(1), Some(1)));
     tx.commit().await.expect("a commit");
@@ -150,7 +150,7 @@ both_engines!(erasing_words_takes_one_participants_segments, db => {
     }
     assert_eq!(tx.words_segment_ids(id(1)).await.expect("ids"), [id(1)]);
     assert_eq!(tx.words_memory_ids(id(1)).await.expect("ids"), []);
-    let counts = tx.erase_words_rows(id(1)).await.expect("counts");
+    let counts = tx.erasure_words_rows(id(1)).await.expect("counts");
     assert_eq!(counts, [("memory_changes", 0), ("memories", 0), ("highlights", 0), ("segments", 1)]);
     let left = tx.segment_finals(id(1)).await.expect("segments");
     assert_eq!(left.iter().map(|one| one.id).collect::<Vec<_>>(), [id(2)]);
