@@ -1,12 +1,30 @@
 //! A meeting with somebody in every role, for tests of who may do what.
 
+use std::sync::Arc;
+
 use axum::http::Method;
+use meetmind_app::Settings;
+use meetmind_app::testing::TestApp;
 use meetmind_core::{
     Actor, ApiKeyId, Id, MeetingId, MeetingRole, Participant, ParticipantId, ParticipantState,
     Proof, Scope, UserId,
 };
 use meetmind_server::testing::{TestAnswer, TestServer};
+use meetmind_store::Engine;
+use meetmind_store::testing::TestDb;
 use serde_json::{Value, json};
+
+/// A server on SQLite, and one on Postgres where a test server is at hand.
+pub(crate) async fn servers() -> Vec<Arc<TestServer>> {
+    let mut servers = Vec::new();
+    for engine in [Engine::Sqlite, Engine::Postgres] {
+        if let Some(db) = TestDb::new(engine).await.expect("a test database") {
+            let app = TestApp::on(db, Settings::default()).await;
+            servers.push(Arc::new(TestServer::over(app)));
+        }
+    }
+    servers
+}
 
 /// Accounts of one server, to be used in any number of its meetings.
 pub(crate) struct People {

@@ -5,7 +5,7 @@ use meetmind_core::Actor;
 use meetmind_server::testing::TestServer;
 use serde_json::{Value, json};
 
-use crate::people::{People, events, text, user_id};
+use crate::people::{People, events, servers, text, user_id};
 
 #[tokio::test]
 async fn a_meeting_lives_from_creation_to_restoration() {
@@ -106,97 +106,98 @@ async fn strangers_see_nothing_and_lists_page() {
 
 #[tokio::test]
 async fn erasing_leaves_a_receipt_and_nothing_else() {
-    let server = TestServer::new().await;
-    let people = People::new(&server).await;
-    let gathering = people.gather(&server, json!({ "title": "Merger" })).await;
-    server
-        .post(
-            &people.host,
-            &format!("{}/join", gathering.path),
-            Value::Null,
-        )
-        .await;
-    let messages = format!("{}/messages", gathering.path);
-    server
-        .post(&people.host, &messages, json!({ "text": "hush" }))
-        .await;
-    // Also what was deleted for now can be erased.
-    server
-        .call(&people.host, Method::DELETE, &gathering.path, Value::Null)
-        .await;
-    let erase = format!("{}?erase=true", gathering.path);
-    assert_eq!(
-        server
-            .call(&people.cohost, Method::DELETE, &erase, Value::Null)
-            .await
-            .code(),
-        "FORBIDDEN"
-    );
-    let receipt = server
-        .call(&people.host, Method::DELETE, &erase, Value::Null)
-        .await;
-    assert_eq!(receipt.status, StatusCode::OK, "{}", receipt.json());
-    let erased = receipt.data()["erased"].clone();
-    assert_eq!(
-        (
-            &erased["meetings"],
-            &erased["participants"],
-            &erased["messages"]
-        ),
-        (&json!(1), &json!(6), &json!(1))
-    );
-    for store in [
-        "citations",
-        "consents",
-        "segments",
-        "topics",
-        "highlights",
-        "summaries",
-        "actions",
-        "decisions",
-        "memories",
-        "runs",
-        "events",
-        "webhook_deliveries",
-    ] {
-        assert!(erased[store].is_u64(), "{store} in {erased}");
-    }
-    assert_eq!(
+    for server in servers().await {
+        let people = People::new(&server).await;
+        let gathering = people.gather(&server, json!({ "title": "Merger" })).await;
         server
             .post(
                 &people.host,
-                &format!("{}/restore", gathering.path),
-                Value::Null
+                &format!("{}/join", gathering.path),
+                Value::Null,
             )
-            .await
-            .code(),
-        "NOT_FOUND"
-    );
-    assert_eq!(
+            .await;
+        let messages = format!("{}/messages", gathering.path);
         server
+            .post(&people.host, &messages, json!({ "text": "hush" }))
+            .await;
+        // Also what was deleted for now can be erased.
+        server
+            .call(&people.host, Method::DELETE, &gathering.path, Value::Null)
+            .await;
+        let erase = format!("{}?erase=true", gathering.path);
+        assert_eq!(
+            server
+                .call(&people.cohost, Method::DELETE, &erase, Value::Null)
+                .await
+                .code(),
+            "FORBIDDEN"
+        );
+        let receipt = server
             .call(&people.host, Method::DELETE, &erase, Value::Null)
-            .await
-            .code(),
-        "NOT_FOUND"
-    );
-    assert_eq!(
-        events(&server, &format!("meeting:{}", gathering.meeting_id)).await,
-        []
-    );
-    let told = events(&server, &format!("user:{}", user_id(&people.viewer))).await;
-    assert_eq!(
-        told.last(),
-        Some(&(
-            "meeting.erased".to_owned(),
-            json!({ "meeting_id": gathering.meeting_id })
-        ))
-    );
-    assert!(
-        !told
-            .iter()
-            .any(|(_, data)| data.to_string().contains("Merger")),
-        "{told:?}"
-    );
+            .await;
+        assert_eq!(receipt.status, StatusCode::OK, "{}", receipt.json());
+        let erased = receipt.data()["erased"].clone();
+        assert_eq!(
+            (
+                &erased["meetings"],
+                &erased["participants"],
+                &erased["messages"]
+            ),
+            (&json!(1), &json!(6), &json!(1))
+        );
+        for store in [
+            "citations",
+            "consents",
+            "segments",
+            "topics",
+            "highlights",
+            "summaries",
+            "actions",
+            "decisions",
+            "memories",
+            "runs",
+            "events",
+            "webhook_deliveries",
+        ] {
+            assert!(erased[store].is_u64(), "{store} in {erased}");
+        }
+        assert_eq!(
+            server
+                .post(
+                    &people.host,
+                    &format!("{}/restore", gathering.path),
+                    Value::Null
+                )
+                .await
+                .code(),
+            "NOT_FOUND"
+        );
+        assert_eq!(
+            server
+                .call(&people.host, Method::DELETE, &erase, Value::Null)
+                .await
+                .code(),
+            "NOT_FOUND"
+        );
+        assert_eq!(
+            events(&server, &format!("meeting:{}", gathering.meeting_id)).await,
+            []
+        );
+        let told = events(&server, &format!("user:{}", user_id(&people.viewer))).await;
+        assert_eq!(
+            told.last(),
+            Some(&(
+                "meeting.erased".to_owned(),
+                json!({ "meeting_id": gathering.meeting_id })
+            ))
+        );
+        assert!(
+            !told
+                .iter()
+                .any(|(_, data)| data.to_string().contains("Merger")),
+            "{told:?}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -11,7 +11,9 @@ use meetmind_core::{
 use meetmind_server::testing::TestServer;
 use serde_json::{Value, json};
 
-use crate::people::{Gathering, People, by_key, events, guest, outcome, patch, text, user_id};
+use crate::people::{
+    Gathering, People, by_key, events, guest, outcome, patch, servers, text, user_id,
+};
 
 const READ: [u16; 9] = [200, 200, 200, 200, 200, 404, 401, 200, 403];
 const MANAGE: [u16; 9] = [200, 200, 403, 403, 403, 404, 401, 200, 403];
@@ -285,146 +287,148 @@ async fn nobody_learns_of_a_meeting_at_its_door() {
 
 #[tokio::test]
 async fn who_waits_in_the_lobby_sees_nothing_until_admitted() {
-    let server = TestServer::new().await;
-    let people = People::new(&server).await;
-    let gathering = people
-        .gather(&server, json!({ "access": "open", "lobby": true }))
-        .await;
-    let (status, _, waiting) = join(&server, &people.stranger, &gathering, Value::Null).await;
-    assert_eq!(
-        (status, &waiting["participant"]["state"]),
-        (200, &json!("waiting"))
-    );
-    assert_eq!(
-        (&waiting["meeting"], &waiting["livekit"], &waiting["title"]),
-        (&Value::Null, &Value::Null, &json!("Weekly"))
-    );
-    assert_eq!(
-        server.get(&people.host, &gathering.path).await.data()["status"],
-        "scheduled"
-    );
-    for path in ["", "/participants", "/messages", "/ics"] {
+    for server in servers().await {
+        let people = People::new(&server).await;
+        let gathering = people
+            .gather(&server, json!({ "access": "open", "lobby": true }))
+            .await;
+        let (status, _, waiting) = join(&server, &people.stranger, &gathering, Value::Null).await;
         assert_eq!(
-            server
-                .get(&people.stranger, &format!("{}{path}", gathering.path))
+            (status, &waiting["participant"]["state"]),
+            (200, &json!("waiting"))
+        );
+        assert_eq!(
+            (&waiting["meeting"], &waiting["livekit"], &waiting["title"]),
+            (&Value::Null, &Value::Null, &json!("Weekly"))
+        );
+        assert_eq!(
+            server.get(&people.host, &gathering.path).await.data()["status"],
+            "scheduled"
+        );
+        for path in ["", "/participants", "/messages", "/ics"] {
+            assert_eq!(
+                server
+                    .get(&people.stranger, &format!("{}{path}", gathering.path))
+                    .await
+                    .status
+                    .as_u16(),
+                404,
+                "{path}"
+            );
+        }
+        let own = format!(
+            "{}/participants/{}",
+            gathering.path,
+            text(&waiting["participant"]["id"])
+        );
+        assert_eq!(
+            patch(&server, &people.stranger, &own, json!({ "admit": true }))
                 .await
                 .status
                 .as_u16(),
-            404,
-            "{path}"
+            404
+        );
+        assert_eq!(
+            server.get(&people.participant, &own).await.status.as_u16(),
+            404
+        );
+        let seen = server
+            .get(
+                &people.participant,
+                &format!("{}/participants", gathering.path),
+            )
+            .await
+            .data();
+        let seen_by_host = server
+            .get(&people.host, &format!("{}/participants", gathering.path))
+            .await
+            .data();
+        let count = |page: &Value| page["items"].as_array().expect("items").len();
+        assert_eq!((count(&seen), count(&seen_by_host)), (6, 7));
+        assert_eq!(
+            patch(&server, &people.participant, &own, json!({ "admit": true }))
+                .await
+                .status
+                .as_u16(),
+            404
+        );
+
+        let admitted = patch(&server, &people.cohost, &own, json!({ "admit": true })).await;
+        assert_eq!(admitted.data()["state"], "joined", "{}", admitted.json());
+        let (_, _, inside) = join(&server, &people.stranger, &gathering, Value::Null).await;
+        assert_eq!(inside["participant"]["id"], waiting["participant"]["id"]);
+        assert_eq!(inside["meeting"]["status"], "live");
+        let again = patch(&server, &people.cohost, &own, json!({ "admit": true })).await;
+        assert_eq!(again.status.as_u16(), 200);
+
+        // Who is on the list does not wait, whatever the lobby.
+        assert_eq!(
+            join(&server, &people.viewer, &gathering, Value::Null)
+                .await
+                .2["participant"]["state"],
+            "joined"
         );
     }
-    let own = format!(
-        "{}/participants/{}",
-        gathering.path,
-        text(&waiting["participant"]["id"])
-    );
-    assert_eq!(
-        patch(&server, &people.stranger, &own, json!({ "admit": true }))
-            .await
-            .status
-            .as_u16(),
-        404
-    );
-    assert_eq!(
-        server.get(&people.participant, &own).await.status.as_u16(),
-        404
-    );
-    let seen = server
-        .get(
-            &people.participant,
-            &format!("{}/participants", gathering.path),
-        )
-        .await
-        .data();
-    let seen_by_host = server
-        .get(&people.host, &format!("{}/participants", gathering.path))
-        .await
-        .data();
-    let count = |page: &Value| page["items"].as_array().expect("items").len();
-    assert_eq!((count(&seen), count(&seen_by_host)), (6, 7));
-    assert_eq!(
-        patch(&server, &people.participant, &own, json!({ "admit": true }))
-            .await
-            .status
-            .as_u16(),
-        404
-    );
-
-    let admitted = patch(&server, &people.cohost, &own, json!({ "admit": true })).await;
-    assert_eq!(admitted.data()["state"], "joined", "{}", admitted.json());
-    let (_, _, inside) = join(&server, &people.stranger, &gathering, Value::Null).await;
-    assert_eq!(inside["participant"]["id"], waiting["participant"]["id"]);
-    assert_eq!(inside["meeting"]["status"], "live");
-    let again = patch(&server, &people.cohost, &own, json!({ "admit": true })).await;
-    assert_eq!(again.status.as_u16(), 200);
-
-    // Who is on the list does not wait, whatever the lobby.
-    assert_eq!(
-        join(&server, &people.viewer, &gathering, Value::Null)
-            .await
-            .2["participant"]["state"],
-        "joined"
-    );
 }
 
 #[tokio::test]
 async fn waiting_and_going_away_opens_no_door() {
-    let server = TestServer::new().await;
-    let people = People::new(&server).await;
-    let gathering = people
-        .gather(&server, json!({ "access": "open", "lobby": true }))
-        .await;
-    join(&server, &people.stranger, &gathering, Value::Null).await;
-    let leave = format!("{}/leave", gathering.path);
-    assert_eq!(
+    for server in servers().await {
+        let people = People::new(&server).await;
+        let gathering = people
+            .gather(&server, json!({ "access": "open", "lobby": true }))
+            .await;
+        join(&server, &people.stranger, &gathering, Value::Null).await;
+        let leave = format!("{}/leave", gathering.path);
+        assert_eq!(
+            server
+                .post(&people.stranger, &leave, Value::Null)
+                .await
+                .data()["state"],
+            "left"
+        );
+        assert_eq!(
+            server.get(&people.stranger, &gathering.path).await.code(),
+            "NOT_FOUND"
+        );
+        assert_eq!(
+            join(&server, &people.stranger, &gathering, Value::Null)
+                .await
+                .2["participant"]["state"],
+            "waiting"
+        );
         server
-            .post(&people.stranger, &leave, Value::Null)
-            .await
-            .data()["state"],
-        "left"
-    );
-    assert_eq!(
-        server.get(&people.stranger, &gathering.path).await.code(),
-        "NOT_FOUND"
-    );
-    assert_eq!(
-        join(&server, &people.stranger, &gathering, Value::Null)
-            .await
-            .2["participant"]["state"],
-        "waiting"
-    );
-    server
-        .post(
-            &people.host,
-            &format!("{}/end", gathering.path),
-            Value::Null,
-        )
-        .await;
-    assert_eq!(
-        server.get(&people.stranger, &gathering.path).await.code(),
-        "NOT_FOUND"
-    );
+            .post(
+                &people.host,
+                &format!("{}/end", gathering.path),
+                Value::Null,
+            )
+            .await;
+        assert_eq!(
+            server.get(&people.stranger, &gathering.path).await.code(),
+            "NOT_FOUND"
+        );
 
-    let other = people
-        .gather(&server, json!({ "access": "open", "lobby": true }))
-        .await;
-    let waiting = join(&server, &people.stranger, &other, Value::Null).await.2;
-    let own = format!(
-        "{}/participants/{}",
-        other.path,
-        text(&waiting["participant"]["id"])
-    );
-    assert_eq!(
-        patch(&server, &people.host, &own, json!({ "admit": false }))
-            .await
-            .data()["state"],
-        "removed"
-    );
-    assert_eq!(
-        join(&server, &people.stranger, &other, Value::Null).await.0,
-        404
-    );
+        let other = people
+            .gather(&server, json!({ "access": "open", "lobby": true }))
+            .await;
+        let waiting = join(&server, &people.stranger, &other, Value::Null).await.2;
+        let own = format!(
+            "{}/participants/{}",
+            other.path,
+            text(&waiting["participant"]["id"])
+        );
+        assert_eq!(
+            patch(&server, &people.host, &own, json!({ "admit": false }))
+                .await
+                .data()["state"],
+            "removed"
+        );
+        assert_eq!(
+            join(&server, &people.stranger, &other, Value::Null).await.0,
+            404
+        );
+    }
 }
 
 #[tokio::test]
@@ -474,72 +478,73 @@ async fn a_lock_keeps_out_who_was_never_in() {
 
 #[tokio::test]
 async fn who_was_removed_comes_back_only_when_invited_again() {
-    let server = TestServer::new().await;
-    let people = People::new(&server).await;
-    let gathering = people.gather(&server, json!({ "access": "link" })).await;
-    let code = json!({ "invite_code": invite_code(&server, &people, &gathering).await });
-    let target = gathering.participant_path(&server, &people.other).await;
-    for _ in 0..2 {
-        let removed = server
-            .call(&people.cohost, Method::DELETE, &target, Value::Null)
+    for server in servers().await {
+        let people = People::new(&server).await;
+        let gathering = people.gather(&server, json!({ "access": "link" })).await;
+        let code = json!({ "invite_code": invite_code(&server, &people, &gathering).await });
+        let target = gathering.participant_path(&server, &people.other).await;
+        for _ in 0..2 {
+            let removed = server
+                .call(&people.cohost, Method::DELETE, &target, Value::Null)
+                .await;
+            assert_eq!(
+                (removed.status.as_u16(), removed.data()["state"].clone()),
+                (200, json!("removed"))
+            );
+        }
+        assert_eq!(
+            join(&server, &people.other, &gathering, code.clone())
+                .await
+                .0,
+            404
+        );
+        assert_eq!(
+            server.get(&people.other, &gathering.path).await.code(),
+            "NOT_FOUND"
+        );
+        let told = events(&server, &format!("user:{}", user_id(&people.other))).await;
+        assert_eq!(
+            told.last().map(|(kind, _)| kind.as_str()),
+            Some("participant.removed")
+        );
+
+        let participants = format!("{}/participants", gathering.path);
+        let back = server
+            .post(
+                &people.host,
+                &participants,
+                json!({ "email": "OTHER@example.com", "role": "viewer" }),
+            )
             .await;
         assert_eq!(
-            (removed.status.as_u16(), removed.data()["state"].clone()),
-            (200, json!("removed"))
+            (back.status.as_u16(), back.data()["state"].clone()),
+            (201, json!("invited"))
+        );
+        assert_eq!(
+            back.headers["location"].to_str().ok(),
+            Some(target.as_str())
+        );
+        let told = events(&server, &format!("user:{}", user_id(&people.other))).await;
+        assert_eq!(
+            told.last()
+                .map(|(kind, data)| (kind.as_str(), data["title"].clone())),
+            Some(("participant.invited", json!("Weekly")))
+        );
+        assert_eq!(
+            join(&server, &people.other, &gathering, Value::Null)
+                .await
+                .2["participant"]["role"],
+            "viewer"
+        );
+        let host = gathering.participant_path(&server, &people.host).await;
+        assert_eq!(
+            server
+                .call(&people.host, Method::DELETE, &host, Value::Null)
+                .await
+                .code(),
+            "FORBIDDEN"
         );
     }
-    assert_eq!(
-        join(&server, &people.other, &gathering, code.clone())
-            .await
-            .0,
-        404
-    );
-    assert_eq!(
-        server.get(&people.other, &gathering.path).await.code(),
-        "NOT_FOUND"
-    );
-    let told = events(&server, &format!("user:{}", user_id(&people.other))).await;
-    assert_eq!(
-        told.last().map(|(kind, _)| kind.as_str()),
-        Some("participant.removed")
-    );
-
-    let participants = format!("{}/participants", gathering.path);
-    let back = server
-        .post(
-            &people.host,
-            &participants,
-            json!({ "email": "OTHER@example.com", "role": "viewer" }),
-        )
-        .await;
-    assert_eq!(
-        (back.status.as_u16(), back.data()["state"].clone()),
-        (201, json!("invited"))
-    );
-    assert_eq!(
-        back.headers["location"].to_str().ok(),
-        Some(target.as_str())
-    );
-    let told = events(&server, &format!("user:{}", user_id(&people.other))).await;
-    assert_eq!(
-        told.last()
-            .map(|(kind, data)| (kind.as_str(), data["title"].clone())),
-        Some(("participant.invited", json!("Weekly")))
-    );
-    assert_eq!(
-        join(&server, &people.other, &gathering, Value::Null)
-            .await
-            .2["participant"]["role"],
-        "viewer"
-    );
-    let host = gathering.participant_path(&server, &people.host).await;
-    assert_eq!(
-        server
-            .call(&people.host, Method::DELETE, &host, Value::Null)
-            .await
-            .code(),
-        "FORBIDDEN"
-    );
 }
 
 #[tokio::test]
@@ -724,66 +729,68 @@ async fn people_rename_themselves_and_nobody_else() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_joins_of_one_person_at_once_make_one_participant() {
-    let server = std::sync::Arc::new(TestServer::new().await);
-    let people = People::new(&server).await;
-    let gathering = people.gather(&server, json!({ "access": "open" })).await;
-    let calls: Vec<_> = (0..10)
-        .map(|_| {
-            let (server, actor) = (server.clone(), people.stranger.clone());
-            let path = format!("{}/join", gathering.path);
-            tokio::spawn(async move { server.post(&actor, &path, Value::Null).await })
-        })
-        .collect();
-    let mut ids = std::collections::HashSet::new();
-    for call in calls {
-        let answer = call.await.expect("an answer");
-        assert_eq!(answer.status.as_u16(), 200, "{}", answer.json());
-        ids.insert(text(&answer.data()["participant"]["id"]));
-    }
-    assert_eq!(ids.len(), 1);
-    let told = events(&server, &format!("meeting:{}", gathering.meeting_id)).await;
-    for kind in ["participant.joined", "meeting.started"] {
-        assert_eq!(
-            told.iter().filter(|(told, _)| told == kind).count(),
-            1,
-            "{kind}"
-        );
+    for server in servers().await {
+        let people = People::new(&server).await;
+        let gathering = people.gather(&server, json!({ "access": "open" })).await;
+        let calls: Vec<_> = (0..10)
+            .map(|_| {
+                let (server, actor) = (server.clone(), people.stranger.clone());
+                let path = format!("{}/join", gathering.path);
+                tokio::spawn(async move { server.post(&actor, &path, Value::Null).await })
+            })
+            .collect();
+        let mut ids = std::collections::HashSet::new();
+        for call in calls {
+            let answer = call.await.expect("an answer");
+            assert_eq!(answer.status.as_u16(), 200, "{}", answer.json());
+            ids.insert(text(&answer.data()["participant"]["id"]));
+        }
+        assert_eq!(ids.len(), 1);
+        let told = events(&server, &format!("meeting:{}", gathering.meeting_id)).await;
+        for kind in ["participant.joined", "meeting.started"] {
+            assert_eq!(
+                told.iter().filter(|(told, _)| told == kind).count(),
+                1,
+                "{kind}"
+            );
+        }
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_two_hand_overs_at_once_one_wins() {
-    let server = std::sync::Arc::new(TestServer::new().await);
-    let people = People::new(&server).await;
-    let gathering = people.gather(&server, json!({})).await;
-    let mut calls = Vec::new();
-    for target in [&people.other, &people.participant] {
-        let path = gathering.participant_path(&server, target).await;
-        let (server, host) = (server.clone(), people.host.clone());
-        calls.push(tokio::spawn(async move {
-            patch(&server, &host, &path, json!({ "role": "host" }))
-                .await
-                .status
-                .as_u16()
-        }));
+    for server in servers().await {
+        let people = People::new(&server).await;
+        let gathering = people.gather(&server, json!({})).await;
+        let mut calls = Vec::new();
+        for target in [&people.other, &people.participant] {
+            let path = gathering.participant_path(&server, target).await;
+            let (server, host) = (server.clone(), people.host.clone());
+            calls.push(tokio::spawn(async move {
+                patch(&server, &host, &path, json!({ "role": "host" }))
+                    .await
+                    .status
+                    .as_u16()
+            }));
+        }
+        let mut statuses = Vec::new();
+        for call in calls {
+            statuses.push(call.await.expect("an answer"));
+        }
+        statuses.sort_unstable();
+        assert_eq!(statuses, [200, 403]);
+        let list = server
+            .get(&people.cohost, &format!("{}/participants", gathering.path))
+            .await
+            .data();
+        let hosts = list["items"]
+            .as_array()
+            .expect("items")
+            .iter()
+            .filter(|one| one["role"] == "host")
+            .count();
+        assert_eq!(hosts, 1);
     }
-    let mut statuses = Vec::new();
-    for call in calls {
-        statuses.push(call.await.expect("an answer"));
-    }
-    statuses.sort_unstable();
-    assert_eq!(statuses, [200, 403]);
-    let list = server
-        .get(&people.cohost, &format!("{}/participants", gathering.path))
-        .await
-        .data();
-    let hosts = list["items"]
-        .as_array()
-        .expect("items")
-        .iter()
-        .filter(|one| one["role"] == "host")
-        .count();
-    assert_eq!(hosts, 1);
 }
 
 #[tokio::test]
@@ -841,107 +848,108 @@ async fn ten_thousand_participants_page_without_gap() {
 
 #[tokio::test]
 async fn consent_is_ones_own_and_the_ledger_only_grows() {
-    let server = TestServer::new().await;
-    let people = People::new(&server).await;
-    let gathering = people.gather(&server, json!({})).await;
-    let consent = format!(
-        "{}/consent",
-        gathering
-            .participant_path(&server, &people.participant)
-            .await
-    );
-    let nothing = server.get(&people.participant, &consent).await.data();
-    assert_eq!(
-        nothing,
-        json!({ "transcript": "pending", "recording": "pending", "memory": "pending", "at": null, "erasure_offered": false, "erasure_url": null })
-    );
-    let put = async |actor: &Actor, path: &str, body: Value| {
-        server.call(actor, Method::PUT, path, body).await
-    };
-    let given = put(
-        &people.participant,
-        &consent,
-        json!({ "transcript": "granted", "memory": "granted" }),
-    )
-    .await
-    .data();
-    assert_eq!(
-        (&given["recording"], &given["erasure_offered"]),
-        (&json!("pending"), &json!(false))
-    );
-    put(
-        &people.participant,
-        &consent,
-        json!({ "memory": "granted" }),
-    )
-    .await;
-    let withdrawn = put(&people.participant, &consent, json!({ "memory": "denied" }))
+    for server in servers().await {
+        let people = People::new(&server).await;
+        let gathering = people.gather(&server, json!({})).await;
+        let consent = format!(
+            "{}/consent",
+            gathering
+                .participant_path(&server, &people.participant)
+                .await
+        );
+        let nothing = server.get(&people.participant, &consent).await.data();
+        assert_eq!(
+            nothing,
+            json!({ "transcript": "pending", "recording": "pending", "memory": "pending", "at": null, "erasure_offered": false, "erasure_url": null })
+        );
+        let put = async |actor: &Actor, path: &str, body: Value| {
+            server.call(actor, Method::PUT, path, body).await
+        };
+        let given = put(
+            &people.participant,
+            &consent,
+            json!({ "transcript": "granted", "memory": "granted" }),
+        )
         .await
         .data();
-    assert_eq!(
-        (
-            &withdrawn["transcript"],
-            &withdrawn["memory"],
-            &withdrawn["erasure_offered"]
-        ),
-        (&json!("granted"), &json!("denied"), &json!(true))
-    );
-    let offered = server
-        .post(
-            &people.participant,
-            &text(&withdrawn["erasure_url"]),
-            Value::Null,
-        )
-        .await;
-    assert_eq!(offered.status.as_u16(), 200, "{}", offered.json());
-
-    let Actor::Guest { participant_id, .. } = &gathering.guest else {
-        panic!("not a guest");
-    };
-    let guests = format!("{}/participants/{participant_id}/consent", gathering.path);
-    assert_eq!(
-        put(&gathering.guest, &guests, json!({ "recording": "denied" }))
-            .await
-            .status
-            .as_u16(),
-        200
-    );
-    assert_eq!(
-        put(&people.host, &guests, json!({ "recording": "granted" }))
-            .await
-            .code(),
-        "FORBIDDEN"
-    );
-    assert_eq!(
+        assert_eq!(
+            (&given["recording"], &given["erasure_offered"]),
+            (&json!("pending"), &json!(false))
+        );
         put(
             &people.participant,
             &consent,
-            json!({ "memory": "pending" })
+            json!({ "memory": "granted" }),
         )
-        .await
-        .code(),
-        "VALIDATION_FAILED"
-    );
+        .await;
+        let withdrawn = put(&people.participant, &consent, json!({ "memory": "denied" }))
+            .await
+            .data();
+        assert_eq!(
+            (
+                &withdrawn["transcript"],
+                &withdrawn["memory"],
+                &withdrawn["erasure_offered"]
+            ),
+            (&json!("granted"), &json!("denied"), &json!(true))
+        );
+        let offered = server
+            .post(
+                &people.participant,
+                &text(&withdrawn["erasure_url"]),
+                Value::Null,
+            )
+            .await;
+        assert_eq!(offered.status.as_u16(), 200, "{}", offered.json());
 
-    let ledger = format!("{}/consents?limit=2", gathering.path);
-    let first = server.get(&people.cohost, &ledger).await.data();
-    let next = format!("{ledger}&cursor={}", text(&first["next_cursor"]));
-    let second = server.get(&people.cohost, &next).await.data();
-    let words: Vec<&Value> = first["items"]
-        .as_array()
-        .into_iter()
-        .chain(second["items"].as_array())
-        .flatten()
-        .map(|entry| &entry["memory"])
-        .collect();
-    assert_eq!(words.len(), 3);
-    let told = events(&server, &format!("meeting:{}", gathering.meeting_id)).await;
-    assert_eq!(
-        told.iter()
-            .filter(|(kind, _)| kind == "consent.changed")
-            .count(),
-        3
-    );
+        let Actor::Guest { participant_id, .. } = &gathering.guest else {
+            panic!("not a guest");
+        };
+        let guests = format!("{}/participants/{participant_id}/consent", gathering.path);
+        assert_eq!(
+            put(&gathering.guest, &guests, json!({ "recording": "denied" }))
+                .await
+                .status
+                .as_u16(),
+            200
+        );
+        assert_eq!(
+            put(&people.host, &guests, json!({ "recording": "granted" }))
+                .await
+                .code(),
+            "FORBIDDEN"
+        );
+        assert_eq!(
+            put(
+                &people.participant,
+                &consent,
+                json!({ "memory": "pending" })
+            )
+            .await
+            .code(),
+            "VALIDATION_FAILED"
+        );
+
+        let ledger = format!("{}/consents?limit=2", gathering.path);
+        let first = server.get(&people.cohost, &ledger).await.data();
+        let next = format!("{ledger}&cursor={}", text(&first["next_cursor"]));
+        let second = server.get(&people.cohost, &next).await.data();
+        let words: Vec<&Value> = first["items"]
+            .as_array()
+            .into_iter()
+            .chain(second["items"].as_array())
+            .flatten()
+            .map(|entry| &entry["memory"])
+            .collect();
+        assert_eq!(words.len(), 3);
+        let told = events(&server, &format!("meeting:{}", gathering.meeting_id)).await;
+        assert_eq!(
+            told.iter()
+                .filter(|(kind, _)| kind == "consent.changed")
+                .count(),
+            3
+        );
+    }
 }
 
 fn segment(
@@ -974,80 +982,81 @@ fn segment(
 
 #[tokio::test]
 async fn erasing_words_takes_only_ones_own_and_leaves_no_copy() {
-    let server = TestServer::new().await;
-    let people = People::new(&server).await;
-    let gathering = people.gather(&server, json!({})).await;
-    let topic = format!("meeting:{}", gathering.meeting_id);
-    let (mine, kept) = (
-        gathering.participant_id(&server, &people.other).await,
-        gathering.participant_id(&server, &people.participant).await,
-    );
-    let mut tx = server.app.db.store.begin().await.expect("a transaction");
-    for (who, start_ms) in [(mine, 0), (mine, 10), (kept, 20)] {
-        let segment = segment(&server, &gathering, who, start_ms);
-        tx.segment_insert(&segment).await.expect("a segment");
-        let data = serde_json::to_value(&segment).expect("JSON");
-        tx.event_append(
-            topic.parse().expect("a topic"),
-            meetmind_core::EventKind::SegmentFinalized,
-            segment.created_at,
-            data,
-        )
-        .await
-        .expect("an event");
-        let cited =
-            json!({ "id": "act_1", "text": "the secret word", "segment_ids": [segment.id] });
-        tx.event_append(
-            topic.parse().expect("a topic"),
-            meetmind_core::EventKind::ActionProposed,
-            segment.created_at,
-            cited,
-        )
-        .await
-        .expect("an event");
-    }
-    tx.commit().await.expect("a commit");
+    for server in servers().await {
+        let people = People::new(&server).await;
+        let gathering = people.gather(&server, json!({})).await;
+        let topic = format!("meeting:{}", gathering.meeting_id);
+        let (mine, kept) = (
+            gathering.participant_id(&server, &people.other).await,
+            gathering.participant_id(&server, &people.participant).await,
+        );
+        let mut tx = server.app.db.store.begin().await.expect("a transaction");
+        for (who, start_ms) in [(mine, 0), (mine, 10), (kept, 20)] {
+            let segment = segment(&server, &gathering, who, start_ms);
+            tx.segment_insert(&segment).await.expect("a segment");
+            let data = serde_json::to_value(&segment).expect("JSON");
+            tx.event_append(
+                topic.parse().expect("a topic"),
+                meetmind_core::EventKind::SegmentFinalized,
+                segment.created_at,
+                data,
+            )
+            .await
+            .expect("an event");
+            let cited =
+                json!({ "id": "act_1", "text": "the secret word", "segment_ids": [segment.id] });
+            tx.event_append(
+                topic.parse().expect("a topic"),
+                meetmind_core::EventKind::ActionProposed,
+                segment.created_at,
+                cited,
+            )
+            .await
+            .expect("an event");
+        }
+        tx.commit().await.expect("a commit");
 
-    let path = format!("{}/participants/{mine}/erase-words", gathering.path);
-    assert_eq!(
-        server.post(&people.cohost, &path, Value::Null).await.code(),
-        "FORBIDDEN"
-    );
-    let receipt = server.post(&people.other, &path, Value::Null).await;
-    assert_eq!(receipt.status.as_u16(), 200, "{}", receipt.json());
-    assert_eq!(
-        (
-            &receipt.data()["erased"]["segments"],
-            &receipt.data()["erased"]["events"]
-        ),
-        (&json!(2), &json!(4))
-    );
-    let mut conn = server.app.db.store.read().await.expect("a connection");
-    let left = conn
-        .segment_finals(gathering.meeting_id)
-        .await
-        .expect("segments");
-    assert_eq!(
-        left.iter()
-            .map(|segment| segment.participant_id)
-            .collect::<Vec<_>>(),
-        [Some(kept)]
-    );
-    let told = events(&server, &topic).await;
-    assert_eq!(
-        told.iter()
-            .filter(|(_, data)| data.to_string().contains("secret"))
-            .count(),
-        2
-    );
-    assert_eq!(
-        told.iter()
-            .filter(|(kind, _)| kind == "segment.erased")
-            .count(),
-        2
-    );
-    let again = server.post(&people.host, &path, Value::Null).await.data();
-    assert_eq!(again["erased"]["segments"], 0);
+        let path = format!("{}/participants/{mine}/erase-words", gathering.path);
+        assert_eq!(
+            server.post(&people.cohost, &path, Value::Null).await.code(),
+            "FORBIDDEN"
+        );
+        let receipt = server.post(&people.other, &path, Value::Null).await;
+        assert_eq!(receipt.status.as_u16(), 200, "{}", receipt.json());
+        assert_eq!(
+            (
+                &receipt.data()["erased"]["segments"],
+                &receipt.data()["erased"]["events"]
+            ),
+            (&json!(2), &json!(4))
+        );
+        let mut conn = server.app.db.store.read().await.expect("a connection");
+        let left = conn
+            .segment_finals(gathering.meeting_id)
+            .await
+            .expect("segments");
+        assert_eq!(
+            left.iter()
+                .map(|segment| segment.participant_id)
+                .collect::<Vec<_>>(),
+            [Some(kept)]
+        );
+        let told = events(&server, &topic).await;
+        assert_eq!(
+            told.iter()
+                .filter(|(_, data)| data.to_string().contains("secret"))
+                .count(),
+            2
+        );
+        assert_eq!(
+            told.iter()
+                .filter(|(kind, _)| kind == "segment.erased")
+                .count(),
+            2
+        );
+        let again = server.post(&people.host, &path, Value::Null).await.data();
+        assert_eq!(again["erased"]["segments"], 0);
+    }
 }
 
 /// The whole way of somebody without an account: the code, a token, and all that it opens.
@@ -1115,10 +1124,9 @@ async fn a_guest_comes_by_link_and_acts_with_the_token() {
     server
         .call(&people.host, Method::DELETE, &own, Value::Null)
         .await;
-    assert_eq!(
-        as_guest(Method::GET, &gathering.path).await.status.as_u16(),
-        404
-    );
+    // The token is refused at the gate, or the meeting is not there for it any more.
+    let refused = as_guest(Method::GET, &gathering.path).await.status;
+    assert!(matches!(refused.as_u16(), 401 | 404), "{refused}");
 }
 
 #[tokio::test]
