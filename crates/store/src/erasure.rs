@@ -271,3 +271,7 @@ impl Conn {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[path = "erasure_tests.rs"]
+mod tests;

@@ -216,3 +216,103 @@ fn outcome(consent: Option<&Consent>, erasure_url: Option<String>) -> ConsentOut
         erasure_url,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use meetmind_core::Participant;
+
+    use super::*;
+    use crate::MeetingNew;
+    use crate::testing::TestApp;
+
+    #[tokio::test]
+    async fn what_may_be_kept_follows_policy_and_word() {
+        use ConsentPolicy as P;
+        use ConsentState as S;
+        let test = TestApp::new().await;
+        let host = test.user("host").await;
+        // Policy, word on the transcript, whether the transcript and a memory may be kept.
+        let table = [
+            (P::Ask, None, false, false),
+            (P::Ask, Some(S::Granted), true, false),
+            (P::Ask, Some(S::Denied), false, false),
+            (P::Implied, None, true, true),
+            (P::Implied, Some(S::Granted), true, true),
+            (P::Implied, Some(S::Denied), false, true),
+            (P::Off, Some(S::Granted), false, false),
+        ];
+        for (policy, word, transcript, memory) in table {
+            let ctx = test.ctx(&host);
+            let new = MeetingNew {
+                title: "x".to_owned(),
+                consent_policy: Some(policy),
+                ..MeetingNew::default()
+            };
+            let meeting = test.app.meeting_create(&ctx, new).await.expect("a meeting");
+            let access = test
+                .app
+                .meeting_get(&ctx, meeting.id)
+                .await
+                .expect("access");
+            let own = access.participant_id.expect("a participant");
+            let said = ConsentChange {
+                transcript: word,
+                ..ConsentChange::default()
+            };
+            let outcome = test.app.consent_set(&ctx, meeting.id, own, said).await;
+            outcome.expect("an outcome");
+            let mut conn = test.app.store().read().await.expect("a connection");
+            let permits = async |conn: &mut Conn, who, kind| {
+                consent_permits(conn, &meeting, who, kind)
+                    .await
+                    .expect("an answer")
+            };
+            let case = format!("{policy} {word:?}");
+            assert_eq!(
+                permits(&mut conn, Some(own), ConsentKind::Transcript).await,
+                transcript,
+                "{case}"
+            );
+            assert_eq!(
+                permits(&mut conn, Some(own), ConsentKind::Memory).await,
+                memory,
+                "{case}"
+            );
+            assert_eq!(
+                permits(&mut conn, Some(own), ConsentKind::Recording).await,
+                policy == P::Implied,
+                "{case}"
+            );
+            let nobody = permits(&mut conn, None, ConsentKind::Transcript).await;
+            assert_eq!(nobody, policy != P::Off, "{case}");
+        }
+    }
+
+    #[tokio::test]
+    async fn agents_need_no_consent_and_strangers_have_no_word() {
+        let test = TestApp::new().await;
+        let ctx = test.ctx(&test.user("host").await);
+        let new = MeetingNew {
+            title: "x".to_owned(),
+            ..MeetingNew::default()
+        };
+        let meeting = test.app.meeting_create(&ctx, new).await.expect("a meeting");
+        let mut change = test.app.change(&ctx).await.expect("a change");
+        let host = change.participant_find_host(meeting.id).await;
+        let agent = Participant {
+            id: test.app.id(&ctx),
+            user_id: None,
+            role: MeetingRole::Agent,
+            ..host.expect("a row").expect("a host")
+        };
+        change.participant_insert(&agent).await.expect("an agent");
+        let kind = ConsentKind::Transcript;
+        let allowed = consent_permits(&mut change, &meeting, Some(agent.id), kind).await;
+        assert!(allowed.expect("an answer"));
+        let unknown = consent_permits(&mut change, &meeting, Some(test.app.id(&ctx)), kind).await;
+        assert_eq!(
+            unknown.map_err(|error| error.code),
+            Err(meetmind_core::Code::NotFound)
+        );
+    }
+}
