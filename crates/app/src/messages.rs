@@ -1,8 +1,19 @@
 //! Chat.
 
-use meetmind_core::{Ctx, MeetingId, Message, MessageId, MessageKind, Result, SegmentId};
+use std::time::Duration;
 
-use crate::App;
+use meetmind_core::{
+    Actor, Code, Ctx, Error, EventKind, Id, MeetingAction, MeetingId, MeetingStatus, Message,
+    MessageId, MessageKind, Page, PageQuery, Result, SegmentId,
+};
+
+use crate::meetings::{cursor_id, meeting_access};
+use crate::{Access, App, valid};
+
+/// The longest message, in bytes.
+const TEXT_BYTES: usize = 16_000;
+/// The segments an answer may cite.
+const CITED_MAX: usize = 200;
 
 /// A message to post.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,6 +28,16 @@ pub struct MessageNew {
     pub segment_ids: Vec<SegmentId>,
 }
 
+/// In which order chat is read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum MessageOrder {
+    /// From the oldest message on.
+    #[default]
+    OldestFirst,
+    /// From the newest message back.
+    NewestFirst,
+}
+
 impl App {
     /// Posts a message in the caller's name and runs the typed command in it, if there is one.
     ///
@@ -24,10 +45,128 @@ impl App {
     /// `NOT_FOUND`, `FORBIDDEN` for viewers, `MEETING_ENDED`, `VALIDATION_FAILED`.
     pub async fn message_post(
         &self,
-        _ctx: &Ctx,
-        _meeting_id: MeetingId,
-        _new: MessageNew,
+        ctx: &Ctx,
+        meeting_id: MeetingId,
+        new: MessageNew,
     ) -> Result<Message> {
-        Err(meetmind_core::Error::not_found("meeting"))
+        let (access, message) = self.message_store(ctx, meeting_id, new).await?;
+        let may_command = matches!(ctx.actor, Actor::User { .. } | Actor::Guest { .. });
+        if may_command && message.kind == MessageKind::Text {
+            self.command_answer(ctx, &access, &message).await;
+        }
+        Ok(message)
+    }
+
+    /// The chat of a meeting, also of one that ended.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` for who has no part in it, `INVALID_CURSOR`.
+    pub async fn message_list(
+        &self,
+        ctx: &Ctx,
+        meeting_id: MeetingId,
+        order: MessageOrder,
+        page: &PageQuery,
+    ) -> Result<Page<Message>> {
+        let cursor = cursor_id(page)?;
+        let mut conn = self.store().read().await?;
+        meeting_access(&mut conn, ctx, meeting_id, MeetingAction::Read).await?;
+        let limit = page.limit + 1;
+        let rows = match order {
+            MessageOrder::OldestFirst => conn.message_list(meeting_id, cursor, limit).await?,
+            MessageOrder::NewestFirst => {
+                conn.message_list_newest(meeting_id, cursor, limit).await?
+            }
+        };
+        Ok(Page::from_rows(rows, page.limit, |row| {
+            row.id.uuid().as_bytes().to_vec()
+        }))
+    }
+
+    async fn message_store(
+        &self,
+        ctx: &Ctx,
+        meeting_id: MeetingId,
+        new: MessageNew,
+    ) -> Result<(Access, Message)> {
+        let mut change = self.change(ctx).await?;
+        let access = meeting_access(&mut change, ctx, meeting_id, MeetingAction::Speak).await?;
+        let text = valid::text("text", &new.text, TEXT_BYTES)?;
+        if new.segment_ids.len() > CITED_MAX {
+            return Err(Error::invalid(
+                "segment_ids",
+                format!("must have at most {CITED_MAX} entries"),
+            ));
+        }
+        let may_be = match ctx.actor {
+            Actor::System => new.kind == MessageKind::Notice,
+            Actor::Agent { .. } => new.kind != MessageKind::Notice,
+            _ => new.kind == MessageKind::Text,
+        };
+        if !may_be {
+            return Err(Error::forbidden(
+                "this kind of message is not yours to post",
+            ));
+        }
+        if access.meeting.status == MeetingStatus::Ended {
+            return Err(Error::new(Code::MeetingEnded, "the meeting has ended"));
+        }
+        if let Some(reply_to) = new.reply_to {
+            change
+                .message_get(meeting_id, reply_to)
+                .await
+                .map_err(|error| match error {
+                    meetmind_store::Error::NotFound(_) => {
+                        Error::invalid("reply_to", "there is no such message in this meeting")
+                    }
+                    other => other.into(),
+                })?;
+        }
+        let message = Message {
+            id: self.id(ctx),
+            meeting_id,
+            participant_id: access.participant_id,
+            author: access.name.clone(),
+            kind: new.kind,
+            text,
+            reply_to: new.reply_to,
+            segment_ids: new.segment_ids,
+            created_at: ctx.now,
+        };
+        change.message_insert(&message).await?;
+        change
+            .meeting_event(meeting_id, EventKind::MessagePosted, &message)
+            .await?;
+        change.commit().await?;
+        Ok((access, message))
+    }
+
+    /// Runs the command of a posted message and posts what it says. The message stands whatever
+    /// becomes of its command, so a failure is told in the chat and not to the caller, who would
+    /// post the message again.
+    async fn command_answer(&self, ctx: &Ctx, access: &Access, message: &Message) {
+        let notice = match self.command_run(ctx, access, message).await {
+            Ok(None) => return,
+            Ok(Some(notice)) => notice,
+            Err(error) => {
+                tracing::warn!(message_id = %message.id, code = error.code.as_str(), "a typed command failed");
+                error.message.into_owned()
+            }
+        };
+        // Ids sort by time: the notice must come after what it answers.
+        let system = Ctx {
+            actor: Actor::System,
+            now: self.now().max(ctx.now.plus(Duration::from_micros(1))),
+            ..ctx.clone()
+        };
+        let new = MessageNew {
+            kind: MessageKind::Notice,
+            text: notice,
+            reply_to: Some(message.id),
+            segment_ids: Vec::new(),
+        };
+        if let Err(error) = self.message_store(&system, access.meeting.id, new).await {
+            tracing::warn!(message_id = %message.id, code = error.code.as_str(), "a notice was not posted");
+        }
     }
 }

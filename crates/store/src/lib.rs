@@ -10,6 +10,7 @@ mod agents;
 mod audit;
 mod backup;
 mod db;
+mod erasure;
 mod error;
 mod events;
 mod idempotency;
@@ -32,4 +33,5 @@ pub use db::{Conn, Engine, Settings, Store, Synchronous};
 pub use error::{Error, Result};
 pub use statements::all as all_statements;
 
+pub use erasure::ErasureCounts;
 pub use meetings::*;

@@ -27,6 +27,8 @@ statements! {
         lobby = $9, locked = $10, consent_policy = $11, memory_mode = $12, memory_retention_days = $13, glossary = $14, version = version + 1, updated_at = $15
         WHERE id = $1 AND version = $16";
     MEETING_STATUS_SET = "UPDATE meetings SET status = $2, started_at = $3, ended_at = $4, version = version + 1, updated_at = $5 WHERE id = $1";
+    // On Postgres this holds the row to the end of the transaction; SQLite has one writer anyway.
+    MEETING_LOCK = "UPDATE meetings SET version = version WHERE id = $1";
     MEETING_ARCHIVE_SET = "UPDATE meetings SET archived_at = $2, version = version + 1, updated_at = $3 WHERE id = $1";
     MEETING_GET = concat!("SELECT ", meeting_columns!(), " FROM meetings m WHERE m.id = $1");
     MEETING_ACCESS_GET = concat!("SELECT ", meeting_columns!(), ", p.id AS participant_id, p.role, p.state, p.name AS participant_name
@@ -198,6 +200,16 @@ impl Conn {
             m.ended_at,
             now
         )?;
+        Ok(())
+    }
+
+    /// Lets one transaction at a time change who is in a meeting and where it stands. Call it
+    /// first, then read.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn meeting_lock(&mut self, id: MeetingId) -> Result<()> {
+        execute!(self, MEETING_LOCK, id)?;
         Ok(())
     }
 

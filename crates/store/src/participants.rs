@@ -1,6 +1,8 @@
 //! Participants and the consent ledger.
 
-use meetmind_core::{AgentId, Consent, MeetingId, Participant, ParticipantId, Timestamp, UserId};
+use meetmind_core::{
+    AgentId, Consent, ConsentId, MeetingId, Participant, ParticipantId, Timestamp, UserId,
+};
 
 use crate::db::{execute, fetch_all, fetch_optional};
 use crate::statements::statements;
@@ -19,13 +21,23 @@ statements! {
     PARTICIPANT_GET = concat!("SELECT ", participant_columns!(), " FROM participants WHERE meeting_id = $1 AND id = $2");
     PARTICIPANT_BY_USER = concat!("SELECT ", participant_columns!(), " FROM participants WHERE meeting_id = $1 AND user_id = $2");
     PARTICIPANT_BY_AGENT = concat!("SELECT ", participant_columns!(), " FROM participants WHERE meeting_id = $1 AND agent_id = $2");
+    PARTICIPANT_HOST = concat!("SELECT ", participant_columns!(), " FROM participants WHERE meeting_id = $1 AND role = 'host'");
     PARTICIPANT_LIST = concat!("SELECT ", participant_columns!(), " FROM participants WHERE meeting_id = $1 AND (id > $2 OR $2 IS NULL) ORDER BY id LIMIT $3");
+    // Who waits at the door and who was removed is the hosts' business.
+    PARTICIPANT_LIST_PRESENT = concat!("SELECT ", participant_columns!(), " FROM participants WHERE meeting_id = $1 AND (id > $2 OR $2 IS NULL)
+        AND state NOT IN ('waiting', 'removed') ORDER BY id LIMIT $3");
+    INVITEE_BY_ID = "SELECT id, name FROM users WHERE id = $1 AND disabled_at IS NULL";
+    INVITEE_BY_EMAIL = "SELECT id, name FROM users WHERE email = $1 AND disabled_at IS NULL";
     PARTICIPANT_USER_IDS = "SELECT user_id FROM participants WHERE meeting_id = $1 AND user_id IS NOT NULL AND state <> 'removed'";
-    PARTICIPANT_LEAVE_ALL = "UPDATE participants SET state = 'left', left_at = $2, updated_at = $2 WHERE meeting_id = $1 AND state IN ('joined', 'waiting')";
+    PARTICIPANT_LEAVE_ALL = "UPDATE participants SET state = 'left', left_at = $2, updated_at = $2 WHERE meeting_id = $1 AND state = 'joined'";
+    // Who was never let in has no part in the record.
+    PARTICIPANT_DOOR_CLEAR = "DELETE FROM participants WHERE meeting_id = $1 AND state = 'waiting'";
+    PARTICIPANT_DELETE = "DELETE FROM participants WHERE id = $1";
     CONSENT_INSERT = "INSERT INTO consents (id, meeting_id, participant_id, transcript, recording, memory, actor, at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
     CONSENT_CURRENT = "SELECT id, meeting_id, participant_id, transcript, recording, memory, actor, at FROM consents
         WHERE participant_id = $1 ORDER BY id DESC LIMIT 1";
-    CONSENT_LIST = "SELECT id, meeting_id, participant_id, transcript, recording, memory, actor, at FROM consents WHERE meeting_id = $1 ORDER BY id LIMIT $2";
+    CONSENT_LIST = "SELECT id, meeting_id, participant_id, transcript, recording, memory, actor, at FROM consents
+        WHERE meeting_id = $1 AND (id > $2 OR $2 IS NULL) ORDER BY id LIMIT $3";
 }
 
 impl Conn {
@@ -123,6 +135,46 @@ impl Conn {
         fetch_all!(self, PARTICIPANT_LIST, meeting_id, after, limit)
     }
 
+    /// Like [`Conn::participant_list`], without who waits at the door and who was removed.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn participant_list_present(
+        &mut self,
+        meeting_id: MeetingId,
+        after: Option<ParticipantId>,
+        limit: i64,
+    ) -> Result<Vec<Participant>> {
+        fetch_all!(self, PARTICIPANT_LIST_PRESENT, meeting_id, after, limit)
+    }
+
+    /// The host of a meeting.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn participant_find_host(
+        &mut self,
+        meeting_id: MeetingId,
+    ) -> Result<Option<Participant>> {
+        fetch_optional!(self, PARTICIPANT_HOST, meeting_id)
+    }
+
+    /// The account that can be put on the list under this id, with its name.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn invitee_find(&mut self, user_id: UserId) -> Result<Option<(UserId, String)>> {
+        fetch_optional!(self, INVITEE_BY_ID, user_id)
+    }
+
+    /// The account that can be put on the list under this address (lower case), with its name.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn invitee_find_email(&mut self, email: &str) -> Result<Option<(UserId, String)>> {
+        fetch_optional!(self, INVITEE_BY_EMAIL, email)
+    }
+
     /// The accounts that have a part in a meeting.
     ///
     /// # Errors
@@ -132,7 +184,7 @@ impl Conn {
         Ok(rows.into_iter().map(|(id,)| id).collect())
     }
 
-    /// Everybody leaves, as a meeting ends.
+    /// Everybody leaves, as a meeting ends; who still waits at the door is taken off the list.
     ///
     /// # Errors
     /// When the database refuses.
@@ -141,7 +193,17 @@ impl Conn {
         meeting_id: MeetingId,
         now: Timestamp,
     ) -> Result<u64> {
+        execute!(self, PARTICIPANT_DOOR_CLEAR, meeting_id)?;
         execute!(self, PARTICIPANT_LEAVE_ALL, meeting_id, now)
+    }
+
+    /// Takes somebody off the list who was never let in.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn participant_delete(&mut self, id: ParticipantId) -> Result<()> {
+        execute!(self, PARTICIPANT_DELETE, id)?;
+        Ok(())
     }
 
     /// Adds an entry to the consent ledger.
@@ -179,8 +241,9 @@ impl Conn {
     pub async fn consent_list(
         &mut self,
         meeting_id: MeetingId,
+        after: Option<ConsentId>,
         limit: i64,
     ) -> Result<Vec<Consent>> {
-        fetch_all!(self, CONSENT_LIST, meeting_id, limit)
+        fetch_all!(self, CONSENT_LIST, meeting_id, after, limit)
     }
 }

@@ -31,6 +31,7 @@ pub fn all() -> Vec<(&'static str, &'static str, &'static str, On)> {
     let parts: &[(&'static str, &[(&'static str, &'static str, On)])] = &[
         ("agents", crate::agents::STATEMENTS),
         ("audit", crate::audit::STATEMENTS),
+        ("erasure", crate::erasure::STATEMENTS),
         ("events", crate::events::STATEMENTS),
         ("idempotency", crate::idempotency::STATEMENTS),
         ("jobs", crate::jobs::STATEMENTS),

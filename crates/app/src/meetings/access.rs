@@ -69,6 +69,16 @@ pub(crate) async fn archived_access(
     }
 }
 
+/// Like [`meeting_access`], whether the meeting is deleted or not.
+pub(crate) async fn any_access(
+    conn: &mut Conn,
+    ctx: &Ctx,
+    id: MeetingId,
+    action: MeetingAction,
+) -> Result<Access> {
+    load(conn, ctx, id, action).await
+}
+
 async fn load(conn: &mut Conn, ctx: &Ctx, id: MeetingId, action: MeetingAction) -> Result<Access> {
     let viewer = match &ctx.actor {
         Actor::User { user_id, .. } => Some(MeetingViewer::User(*user_id)),

@@ -179,6 +179,7 @@ impl App {
         expected: Option<i64>,
     ) -> Result<Meeting> {
         let mut change = self.change(ctx).await?;
+        change.meeting_lock(id).await?;
         let access = meeting_access(&mut change, ctx, id, MeetingAction::Manage).await?;
         let old = access.meeting;
         if expected.is_some_and(|version| version != old.version) {
@@ -237,6 +238,7 @@ impl App {
     /// `NOT_FOUND`, `FORBIDDEN`.
     pub async fn meeting_delete(&self, ctx: &Ctx, id: MeetingId) -> Result<Meeting> {
         let mut change = self.change(ctx).await?;
+        change.meeting_lock(id).await?;
         let access = meeting_access(&mut change, ctx, id, MeetingAction::Delete).await?;
         let meeting = match access.meeting.status {
             MeetingStatus::Live => {
@@ -267,6 +269,7 @@ impl App {
     /// `NOT_FOUND` when it is not deleted, erased since, or not the caller's.
     pub async fn meeting_restore(&self, ctx: &Ctx, id: MeetingId) -> Result<Meeting> {
         let mut change = self.change(ctx).await?;
+        change.meeting_lock(id).await?;
         let access = archived_access(&mut change, ctx, id, MeetingAction::Delete).await?;
         change.meeting_archive_set(id, None, ctx.now).await?;
         let meeting = Meeting {
@@ -294,6 +297,19 @@ pub(crate) fn cursor_id<T: Id>(page: &PageQuery) -> Result<Option<T>> {
     }
 }
 
+/// Holds a time zone to the shape of an IANA name; the calendar of whoever reads it knows more.
+fn zone_name(zone: &str) -> Result<String> {
+    let zone = valid::line("time_zone", zone, 64)?;
+    let known = |letter: char| letter.is_ascii_alphanumeric() || "/_+-".contains(letter);
+    if !zone.starts_with(|letter: char| letter.is_ascii_alphabetic()) || !zone.chars().all(known) {
+        return Err(Error::invalid(
+            "time_zone",
+            "must be an IANA name such as Europe/Stockholm",
+        ));
+    }
+    Ok(zone)
+}
+
 /// Holds the fields of a meeting to their rules.
 fn checked(meeting: Meeting) -> Result<Meeting> {
     let title = valid::line("title", &meeting.title, 200)?;
@@ -301,10 +317,7 @@ fn checked(meeting: Meeting) -> Result<Meeting> {
         .description
         .map(|text| valid::optional_text("description", &text, 20_000))
         .transpose()?;
-    let time_zone = meeting
-        .time_zone
-        .map(|zone| valid::line("time_zone", &zone, 64))
-        .transpose()?;
+    let time_zone = meeting.time_zone.map(|zone| zone_name(&zone)).transpose()?;
     let glossary = valid::lines("glossary", &meeting.glossary, 500, 100)?;
     if let (Some(start), Some(end)) = (meeting.starts_at, meeting.ends_at) {
         if end < start {

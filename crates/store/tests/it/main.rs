@@ -2,4 +2,6 @@
 
 mod events;
 mod meetings;
+mod messages;
+mod participants;
 mod schema;

@@ -3,11 +3,11 @@
 use meetmind_core::*;
 use meetmind_store::{MeetingFilter, MeetingViewer, both_engines};
 
-fn id<T: Id>(number: u128) -> T {
+pub(crate) fn id<T: Id>(number: u128) -> T {
     T::from_uuid(uuid::Uuid::from_u128(number))
 }
 
-fn meeting(number: u128, owner: UserId) -> Meeting {
+pub(crate) fn meeting(number: u128, owner: UserId) -> Meeting {
     let now = Timestamp::from_micros(number as i64 * 1000);
     Meeting {
         id: id(number),
@@ -35,7 +35,7 @@ fn meeting(number: u128, owner: UserId) -> Meeting {
     }
 }
 
-async fn with_two_users(db: &meetmind_store::testing::TestDb) -> (UserId, UserId) {
+pub(crate) async fn with_two_users(db: &meetmind_store::testing::TestDb) -> (UserId, UserId) {
     let mut tx = db.store.begin().await.expect("a transaction");
     for number in [1, 2] {
         db.store
