@@ -33,3 +33,6 @@ pub use error::{Error, Result};
 pub use statements::all as all_statements;
 
 pub use meetings::*;
+pub use memories::MemoryFilter;
+pub use search::*;
+pub use segments::{SegmentErasure, SegmentFilter, SegmentImport};

@@ -3,3 +3,4 @@
 mod events;
 mod meetings;
 mod schema;
+mod segments;
