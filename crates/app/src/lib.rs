@@ -39,8 +39,10 @@ pub use bus::{Bus, Published};
 pub use change::Change;
 pub use clock::{Clock, Entropy, ManualClock, SystemClock};
 pub use meetings::*;
+pub use memories::*;
 pub use messages::*;
 pub use notes::*;
+pub use search::*;
 pub use settings::*;
 
 /// MeetMind. Cheap to clone; holds no state that is not in the store, in a cache of it, or on

@@ -35,3 +35,6 @@ pub use statements::all as all_statements;
 
 pub use erasure::ErasureCounts;
 pub use meetings::*;
+pub use memories::MemoryFilter;
+pub use search::*;
+pub use segments::{SegmentErasure, SegmentFilter, SegmentImport};

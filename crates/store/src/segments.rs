@@ -1,28 +1,141 @@
-//! The transcript.
+//! The transcript: segments, imports in bulk, and the erasure of words wherever they were copied.
 
-use meetmind_core::{MeetingId, Segment, SegmentId};
+use std::collections::HashSet;
+
+use meetmind_core::{EventTopic, MeetingId, ParticipantId, Segment, SegmentId, Timestamp};
+use serde::Serialize;
+use serde_json::Value;
+use sqlx::types::Json;
+use uuid::Uuid;
 
 use crate::db::{execute, fetch_all, fetch_optional};
+use crate::meetings::like_anywhere;
 use crate::statements::statements;
-use crate::{Conn, Error, Result};
+use crate::{Conn, Engine, Error, Result};
 
+/// The columns of a [`Segment`], qualified by `s`.
 macro_rules! segment_columns {
     () => {
-        "id, meeting_id, participant_id, speaker, text, start_ms, end_ms, confidence, language, is_final, external_id, attribution, version, \
-         corrected_at, created_at, updated_at"
+        "s.id, s.meeting_id, s.participant_id, s.speaker, s.text, s.start_ms, s.end_ms, s.confidence, s.language, s.is_final, s.external_id, \
+         s.attribution, s.version, s.corrected_at, s.created_at, s.updated_at"
+    };
+}
+pub(crate) use segment_columns;
+
+/// An insert of one segment, with what follows it.
+macro_rules! segment_insert {
+    ($more:literal) => {
+        concat!(
+            "INSERT INTO segments (id, meeting_id, participant_id, speaker, text, start_ms, end_ms, confidence, language, is_final,
+            external_id, attribution, version, corrected_at, created_at, updated_at)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
+            $more
+        )
     };
 }
 
 statements! {
-    SEGMENT_INSERT = "INSERT INTO segments (id, meeting_id, participant_id, speaker, text, start_ms, end_ms, confidence, language, is_final,
-        external_id, attribution, version, corrected_at, created_at, updated_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)";
+    SEGMENT_INSERT = segment_insert!("");
+    // On Postgres a refused insert would end the transaction; so a doubled external id inserts nothing.
+    SEGMENT_INSERT_ONCE = segment_insert!(" ON CONFLICT (meeting_id, external_id) WHERE external_id IS NOT NULL DO NOTHING");
     SEGMENT_UPDATE = "UPDATE segments SET participant_id = $2, speaker = $3, text = $4, start_ms = $5, end_ms = $6, confidence = $7, language = $8,
-        is_final = $9, version = $10, corrected_at = $11, updated_at = $12 WHERE id = $1";
-    SEGMENT_GET = concat!("SELECT ", segment_columns!(), " FROM segments WHERE meeting_id = $1 AND id = $2");
-    SEGMENT_BY_EXTERNAL = concat!("SELECT ", segment_columns!(), " FROM segments WHERE meeting_id = $1 AND external_id = $2");
-    SEGMENT_FINALS = concat!("SELECT ", segment_columns!(), " FROM segments WHERE meeting_id = $1 AND is_final ORDER BY start_ms, id");
+        is_final = $9, version = version + 1, corrected_at = $10, updated_at = $11 WHERE id = $1 AND version = $12";
+    SEGMENT_GET = concat!("SELECT ", segment_columns!(), " FROM segments s WHERE s.meeting_id = $1 AND s.id = $2");
+    SEGMENT_BY_EXTERNAL = concat!("SELECT ", segment_columns!(), " FROM segments s WHERE s.meeting_id = $1 AND s.external_id = $2");
+    SEGMENT_FINALS = concat!("SELECT ", segment_columns!(), " FROM segments s WHERE s.meeting_id = $1 AND s.is_final ORDER BY s.start_ms, s.id");
+    // The row comparison is a seek in the index; a window that opens later begins its seek there.
+    SEGMENT_LIST = concat!("SELECT ", segment_columns!(), " FROM segments s WHERE s.meeting_id = $1 AND (s.start_ms, s.id) > ($2, $3)
+        AND (s.start_ms < $4 OR $4 IS NULL) AND (s.is_final = $5 OR $5 IS NULL) AND (s.speaker = $6 OR lower(s.speaker) = $7 OR $6 IS NULL)
+        ORDER BY s.start_ms, s.id LIMIT $8");
     SEGMENT_DELETE = "DELETE FROM segments WHERE id = $1";
+    SEGMENT_IMPORT_SQLITE(sqlite) = "INSERT INTO segments (id, meeting_id, participant_id, speaker, text, start_ms, end_ms, confidence, is_final, attribution,
+        version, created_at, updated_at)
+        SELECT unhex(e.value ->> 'id'), $1, unhex(e.value ->> 'participant_id'), e.value ->> 'speaker', e.value ->> 'text', e.value ->> 'start_ms',
+        e.value ->> 'end_ms', e.value ->> 'confidence', TRUE, 'import', 1, $3, $3 FROM json_each($2) e";
+    SEGMENT_IMPORT_POSTGRES(postgres) = "INSERT INTO segments (id, meeting_id, participant_id, speaker, text, start_ms, end_ms, confidence, is_final, attribution,
+        version, created_at, updated_at)
+        SELECT e.id, $1, e.participant_id, e.speaker, e.text, e.start_ms, e.end_ms, e.confidence, TRUE, 'import', 1, $3, $3
+        FROM jsonb_to_recordset($2) AS e (id UUID, participant_id UUID, speaker TEXT, text TEXT, start_ms BIGINT, end_ms BIGINT, confidence DOUBLE PRECISION)";
+    SEGMENT_SPEAKERS = "SELECT id, name FROM participants WHERE meeting_id = $1 ORDER BY id LIMIT $2";
+    // Writes nothing new; on Postgres it makes writers of one meeting wait for one another.
+    MEETING_LOCK = "UPDATE meetings SET updated_at = updated_at WHERE id = $1";
+    // What a segment's erasure takes along. Summaries and topics are made anew by the next pass.
+    HIGHLIGHT_ERASE = "DELETE FROM highlights WHERE id IN (SELECT source_id FROM citations WHERE segment_id = $1 AND kind = 'highlight')";
+    TOPIC_ERASE = "DELETE FROM topics WHERE id IN (SELECT source_id FROM citations WHERE segment_id = $1 AND kind = 'topic')";
+    SUMMARY_ERASE = "DELETE FROM summaries WHERE id IN (SELECT source_id FROM citations WHERE segment_id = $1 AND kind = 'summary')";
+    ACTION_ERASE = "DELETE FROM actions WHERE id IN (SELECT source_id FROM citations WHERE segment_id = $1 AND kind = 'action')";
+    DECISION_ERASE = "DELETE FROM decisions WHERE id IN (SELECT source_id FROM citations WHERE segment_id = $1 AND kind = 'decision')";
+    CITING_MEMORIES = "SELECT c.source_id, m.user_id FROM citations c JOIN memories m ON m.id = c.source_id WHERE c.segment_id = $1 AND c.kind = 'memory'";
+    ANSWER_ERASE = "UPDATE messages SET text = '(erased)' WHERE meeting_id = $1 AND kind = 'answer' AND CAST(segment_ids AS TEXT) LIKE $2 ESCAPE '!'";
+    EVENTS_NAMING = "SELECT seq, data FROM events WHERE topic = $1 AND (CAST(data AS TEXT) LIKE $2 ESCAPE '!' OR $2 IS NULL) ORDER BY seq";
+    EVENT_REWRITE = "UPDATE events SET data = $3 WHERE topic = $1 AND seq = $2";
+    DELIVERIES_ERASE = "DELETE FROM deliveries WHERE CAST(payload AS TEXT) LIKE $1 ESCAPE '!'";
+    RESPONSES_ERASE = "DELETE FROM idempotency_keys WHERE response LIKE $1 ESCAPE '!'";
+}
+
+/// What a transcript is narrowed by.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SegmentFilter {
+    /// Beginning at or after, in milliseconds from the meeting's start.
+    pub from_ms: Option<i64>,
+    /// Beginning before, in milliseconds from the meeting's start.
+    pub to_ms: Option<i64>,
+    /// By this speaker; the case of letters does not matter.
+    pub speaker: Option<String>,
+    /// Only final ones, or only drafts.
+    pub is_final: Option<bool>,
+}
+
+/// One segment of an import.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SegmentImport {
+    /// The id.
+    #[serde(serialize_with = "simple")]
+    pub id: SegmentId,
+    /// The participant who spoke, when it is one.
+    #[serde(serialize_with = "simple_option")]
+    pub participant_id: Option<ParticipantId>,
+    /// The speaker's name.
+    pub speaker: String,
+    /// The words.
+    pub text: String,
+    /// Milliseconds from the meeting's start.
+    pub start_ms: i64,
+    /// Milliseconds from the meeting's start; not before `start_ms`.
+    pub end_ms: i64,
+    /// 0 to 1, where the file tells.
+    pub confidence: Option<f64>,
+}
+
+/// How much an erasure took along.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SegmentErasure {
+    /// Highlights, topics, summaries, actions and decisions.
+    pub derived: u64,
+    /// Memories that cite it.
+    pub memories: u64,
+    /// Answers in chat that quote it.
+    pub answers: u64,
+    /// Stored events that held its words.
+    pub events: u64,
+}
+
+/// 32 hexadecimal digits: what both `unhex` and the UUID type of Postgres read.
+fn simple<I: meetmind_core::Id, S: serde::Serializer>(
+    id: &I,
+    serializer: S,
+) -> std::result::Result<S::Ok, S::Error> {
+    serializer.collect_str(&id.uuid().simple())
+}
+
+fn simple_option<I: meetmind_core::Id, S: serde::Serializer>(
+    id: &Option<I>,
+    serializer: S,
+) -> std::result::Result<S::Ok, S::Error> {
+    match id {
+        Some(id) => simple(id, serializer),
+        None => serializer.serialize_none(),
+    }
 }
 
 impl Conn {
@@ -31,9 +144,22 @@ impl Conn {
     /// # Errors
     /// [`Error::Duplicate`] when the meeting has a segment with the same external id.
     pub async fn segment_insert(&mut self, s: &Segment) -> Result<()> {
+        self.segment_insert_with(SEGMENT_INSERT, s).await?;
+        Ok(())
+    }
+
+    /// Adds a segment unless the meeting has one with the same external id; gives whether it did.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn segment_insert_once(&mut self, s: &Segment) -> Result<bool> {
+        Ok(self.segment_insert_with(SEGMENT_INSERT_ONCE, s).await? == 1)
+    }
+
+    async fn segment_insert_with(&mut self, statement: &'static str, s: &Segment) -> Result<u64> {
         execute!(
             self,
-            SEGMENT_INSERT,
+            statement,
             s.id,
             s.meeting_id,
             s.participant_id,
@@ -50,16 +176,16 @@ impl Conn {
             s.corrected_at,
             s.created_at,
             s.updated_at
-        )?;
-        Ok(())
+        )
     }
 
-    /// Writes all that may change in a segment.
+    /// Writes all that may change in a segment, if the row still has version `s.version`, and
+    /// counts it up; gives whether it had.
     ///
     /// # Errors
     /// When the database refuses.
-    pub async fn segment_update(&mut self, s: &Segment) -> Result<()> {
-        execute!(
+    pub async fn segment_update(&mut self, s: &Segment) -> Result<bool> {
+        let changed = execute!(
             self,
             SEGMENT_UPDATE,
             s.id,
@@ -71,11 +197,28 @@ impl Conn {
             s.confidence,
             &s.language,
             s.is_final,
-            s.version,
             s.corrected_at,
-            s.updated_at
+            s.updated_at,
+            s.version
         )?;
-        Ok(())
+        Ok(changed == 1)
+    }
+
+    /// Adds many final segments of a file at once; a thousand per call is a good measure.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn segment_import(
+        &mut self,
+        meeting_id: MeetingId,
+        segments: &[SegmentImport],
+        now: Timestamp,
+    ) -> Result<u64> {
+        let statement = match self.engine() {
+            Engine::Sqlite => SEGMENT_IMPORT_SQLITE,
+            Engine::Postgres => SEGMENT_IMPORT_POSTGRES,
+        };
+        execute!(self, statement, meeting_id, Json(segments), now)
     }
 
     /// One segment of a meeting.
@@ -98,6 +241,41 @@ impl Conn {
         fetch_optional!(self, SEGMENT_BY_EXTERNAL, meeting_id, external_id)
     }
 
+    /// A stretch of the transcript in the order it was said, after the segment that begins at
+    /// `after.0` milliseconds and has the id `after.1`.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn segment_list(
+        &mut self,
+        meeting_id: MeetingId,
+        filter: &SegmentFilter,
+        after: Option<(i64, SegmentId)>,
+        limit: i64,
+    ) -> Result<Vec<Segment>> {
+        // Nothing sorts after the highest id, so this seeks the first segment at `from_ms`.
+        let before_first = (filter.from_ms.unwrap_or(0) - 1, Uuid::max());
+        let (start_ms, id) = match after {
+            Some((start_ms, id)) => {
+                (start_ms, meetmind_core::Id::uuid(id)).max(before_first)
+            }
+            None => before_first,
+        };
+        let lower = filter.speaker.as_deref().map(str::to_lowercase);
+        fetch_all!(
+            self,
+            SEGMENT_LIST,
+            meeting_id,
+            start_ms,
+            id,
+            filter.to_ms,
+            filter.is_final,
+            filter.speaker.as_deref(),
+            lower.as_deref(),
+            limit
+        )
+    }
+
     /// All final segments of a meeting in the order they were said.
     ///
     /// # Errors
@@ -106,11 +284,149 @@ impl Conn {
         fetch_all!(self, SEGMENT_FINALS, meeting_id)
     }
 
-    /// Erases a segment; gives whether it was there.
+    /// The names that speakers of a meeting may have, removed participants included.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn segment_speakers(
+        &mut self,
+        meeting_id: MeetingId,
+        limit: i64,
+    ) -> Result<Vec<(ParticipantId, String)>> {
+        fetch_all!(self, SEGMENT_SPEAKERS, meeting_id, limit)
+    }
+
+    /// Makes other writers that lock the meeting wait until this transaction ends.
     ///
     /// # Errors
     /// When the database refuses.
-    pub async fn segment_delete(&mut self, id: SegmentId) -> Result<bool> {
-        Ok(execute!(self, SEGMENT_DELETE, id)? == 1)
+    pub async fn meeting_lock(&mut self, meeting_id: MeetingId) -> Result<()> {
+        execute!(self, MEETING_LOCK, meeting_id)?;
+        Ok(())
+    }
+
+    /// Erases a segment and every copy of its words: what was derived from it, memories and
+    /// their history, answers that quote it, stored events, deliveries, kept responses.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn segment_erase(&mut self, segment: &Segment) -> Result<SegmentErasure> {
+        let mut erased = SegmentErasure::default();
+        let named = like_anywhere(&segment.id.to_string());
+        for statement in [
+            HIGHLIGHT_ERASE,
+            TOPIC_ERASE,
+            SUMMARY_ERASE,
+            ACTION_ERASE,
+            DECISION_ERASE,
+        ] {
+            erased.derived += execute!(self, statement, segment.id)?;
+        }
+        let memories: Vec<(meetmind_core::MemoryId, meetmind_core::UserId)> =
+            fetch_all!(self, CITING_MEMORIES, segment.id)?;
+        erased.memories = self.memory_erase(&memories).await?;
+        erased.answers = execute!(self, ANSWER_ERASE, segment.meeting_id, named.as_str())?;
+        execute!(self, SEGMENT_DELETE, segment.id)?;
+        let topic = EventTopic::Meeting(segment.meeting_id);
+        erased.events = self
+            .event_words_erase(topic, &[segment.id.to_string()])
+            .await?;
+        Ok(erased)
+    }
+
+    /// Takes the words out of a topic's stored events, out of webhook deliveries and out of kept
+    /// responses that name one of the ids; gives how many events changed.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub(crate) async fn event_words_erase(
+        &mut self,
+        topic: EventTopic,
+        ids: &[String],
+    ) -> Result<u64> {
+        let topic = topic.to_string();
+        // One id is looked for by the engine; for many, reading the topic once is cheaper.
+        let one = match ids {
+            [id] => Some(like_anywhere(id)),
+            _ => None,
+        };
+        let rows: Vec<(i64, Json<Value>)> =
+            fetch_all!(self, EVENTS_NAMING, topic.as_str(), one.as_deref())?;
+        let known: HashSet<&str> = ids.iter().map(String::as_str).collect();
+        let mut changed = 0;
+        for (seq, Json(mut data)) in rows {
+            if words_remove(&mut data, &known) {
+                changed += execute!(self, EVENT_REWRITE, topic.as_str(), seq, Json(&data))?;
+            }
+        }
+        for id in ids {
+            let named = like_anywhere(id);
+            execute!(self, DELIVERIES_ERASE, named.as_str())?;
+            execute!(self, RESPONSES_ERASE, named.as_str())?;
+        }
+        Ok(changed)
+    }
+}
+
+/// Fields that hold what was said, or are made of it.
+const WORDS: &[&str] = &[
+    "text",
+    "quote",
+    "content",
+    "label",
+    "key_phrases",
+    "headline",
+    "due",
+];
+
+/// Takes the words out of every object that is one of `ids` or cites one, and the headline out of
+/// every object with such a one inside; gives whether anything changed.
+fn words_remove(value: &mut Value, ids: &HashSet<&str>) -> bool {
+    match value {
+        Value::Array(list) => list
+            .iter_mut()
+            .fold(false, |changed, entry| words_remove(entry, ids) | changed),
+        Value::Object(object) => {
+            let known = |value: &Value| value.as_str().is_some_and(|text| ids.contains(text));
+            let cites = object
+                .get("segment_ids")
+                .and_then(Value::as_array)
+                .is_some_and(|list| list.iter().any(known));
+            let named = cites
+                || ["id", "segment_id", "memory_id"]
+                    .iter()
+                    .any(|key| object.get(*key).is_some_and(known));
+            let mut changed = false;
+            for entry in object.values_mut() {
+                changed |= words_remove(entry, ids);
+            }
+            let gone: &[&str] = match (named, changed) {
+                (true, _) => WORDS,
+                (false, true) => &["headline"],
+                (false, false) => &[],
+            };
+            for key in gone {
+                changed |= object.remove(*key).is_some();
+            }
+            if named && changed {
+                object.insert("erased".to_owned(), Value::Bool(true));
+            }
+            changed
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    #[test]
+    fn words_leave_every_object_that_names_the_segment_and_no_other() {
+        let mut data = json!({ "headline": "secret", "lines": [
+            { "text": "secret", "segment_ids": ["seg_1"] }, { "text": "kept", "segment_ids": ["seg_2"] } ] });
+        assert!(super::words_remove(&mut data, &["seg_1"].into()));
+        assert!(!data.to_string().contains("secret") && data.to_string().contains("kept"));
+        assert!(!super::words_remove(&mut data, &["seg_3"].into()));
     }
 }

@@ -5,3 +5,4 @@ mod meetings;
 mod messages;
 mod participants;
 mod schema;
+mod segments;

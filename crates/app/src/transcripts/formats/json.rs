@@ -155,7 +155,7 @@ fn time(
             if let (Some(whole), 1.0) = (number.as_i64(), scale) {
                 return Ok(Some(whole));
             }
-            // Beyond 2^53 the cast is coarse and beyond i64 it saturates: either way past the 24 hours.
+            // Beyond 2^53 the cast is coarse and beyond i64 it saturates: either way past the 7 days.
             Ok(number.as_f64().map(|value| (value * scale).round() as i64))
         }
         _ => Err(FormatError::Syntax {

@@ -6,7 +6,7 @@
 //!   a turn whose text is empty afterwards is dropped.
 //! * A turn without times starts where the one before it ended and lasts as long as its words take at
 //!   150 words a minute; with a start only, it ends the same way, but not after the next start.
-//! * An end before its start counts as no end. A negative time, a time beyond 24 hours and more than
+//! * An end before its start counts as no end. A negative time, a time beyond 7 days and more than
 //!   [`MAX_SEGMENTS`] turns are errors: guessing would put words where nobody said them.
 //! * Turns keep the order of the file; people talk over each other, so starts may go back.
 //! * Error messages name the place and what was expected, never the words: they may reach a log.
@@ -27,14 +27,15 @@ mod tests;
 
 use std::borrow::Cow;
 
+pub(super) use turns::spoken_ms;
 pub use turns::{normalise_speaker, normalise_text};
 
 /// The speaker of a turn whose file names none.
 pub const UNKNOWN_SPEAKER: &str = "Unknown";
 /// The most turns one file may hold; an 8-hour meeting has about 10,000.
 pub const MAX_SEGMENTS: usize = 200_000;
-/// The latest time a turn may carry: 24 hours from the meeting's start.
-pub const MAX_TIME_MS: i64 = 24 * 60 * 60 * 1000;
+/// The latest time a turn may carry: 7 days from the meeting's start, for recordings that run over night.
+pub const MAX_TIME_MS: i64 = 7 * 24 * 60 * 60 * 1000;
 
 /// What a transcript file says.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -276,7 +277,7 @@ pub enum FormatError {
     },
     /// A time is outside the meeting's day.
     #[error(
-        "{at}: a time of {ms} ms; expected 0 to {MAX_TIME_MS} ms (24 hours) from the meeting's start"
+        "{at}: a time of {ms} ms; expected 0 to {MAX_TIME_MS} ms (7 days) from the meeting's start"
     )]
     Time {
         /// Where.

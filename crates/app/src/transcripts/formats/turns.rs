@@ -224,7 +224,8 @@ fn check_time(at: Place, ms: i64) -> Result<(), FormatError> {
     }
 }
 
-fn spoken_ms(text: &str) -> i64 {
+/// How long words take to say, in milliseconds: 150 words a minute.
+pub(in crate::transcripts) fn spoken_ms(text: &str) -> i64 {
     let words = text.split(' ').count();
     i64::try_from(words)
         .unwrap_or(i64::MAX)

@@ -1,0 +1,192 @@
+//! Corrections and erasures.
+
+use meetmind_core::{
+    Code, Ctx, Error, EventKind, MeetingAction, MeetingId, MeetingStatus, Result, Segment,
+    SegmentId, meeting_may,
+};
+use serde::Serialize;
+use serde_json::json;
+
+use super::speakers::{Speakers, consent_denied, same_name};
+use super::{MAX_SPEAKER_CHARS, check_order, checked_text, checked_time, own_action};
+use crate::meetings::meeting_access;
+use crate::{Access, App, valid};
+
+/// What changes in a segment: absent stays.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SegmentPatch {
+    /// Other words.
+    pub text: Option<String>,
+    /// Another speaker.
+    pub speaker: Option<String>,
+    /// Another start.
+    pub start_ms: Option<i64>,
+    /// Another end.
+    pub end_ms: Option<i64>,
+}
+
+/// What an erasure took along.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct SegmentErased {
+    /// The segment that was.
+    pub id: SegmentId,
+    /// Highlights, topics, summaries, actions and decisions that cited it.
+    pub derived: u64,
+    /// Memories that cited it, everybody's.
+    pub memories: u64,
+    /// Answers in the meeting's chat that quoted it.
+    pub answers: u64,
+    /// Stored events that held its words.
+    pub events: u64,
+}
+
+impl App {
+    /// Corrects a segment and marks what was derived from it as stale. `expected` is the version
+    /// the caller last saw, when it guards.
+    ///
+    /// # Errors
+    /// `NOT_FOUND`, `FORBIDDEN` for segments of others without the right to edit notes,
+    /// `CONSENT_DENIED` when the new speaker does not consent, `PRECONDITION_FAILED`,
+    /// `VALIDATION_FAILED`.
+    pub async fn segment_correct(
+        &self,
+        ctx: &Ctx,
+        meeting_id: MeetingId,
+        id: SegmentId,
+        patch: SegmentPatch,
+        expected: Option<i64>,
+    ) -> Result<Segment> {
+        let patch = checked(patch)?;
+        let mut change = self.change(ctx).await?;
+        let access = meeting_access(
+            &mut change,
+            ctx,
+            meeting_id,
+            own_action(&ctx.actor, MeetingAction::Consent),
+        )
+        .await?;
+        let old = change.segment_get(meeting_id, id).await?;
+        let renamed = patch
+            .speaker
+            .as_ref()
+            .is_some_and(|name| !same_name(name, &old.speaker));
+        may_change(ctx, &access, &old, renamed)?;
+        let stale = || Error::new(Code::PreconditionFailed, "the segment changed since you read it");
+        if expected.is_some_and(|version| version != old.version) {
+            return Err(stale());
+        }
+        let mut segment = Segment {
+            text: patch.text.unwrap_or_else(|| old.text.clone()),
+            start_ms: patch.start_ms.unwrap_or(old.start_ms),
+            end_ms: patch.end_ms.unwrap_or(old.end_ms),
+            ..old.clone()
+        };
+        check_order("end_ms", segment.start_ms, segment.end_ms)?;
+        if let Some(name) = &patch.speaker {
+            let mut speakers = Speakers::default();
+            let speaker = speakers.named(&mut change, &access.meeting, name).await?;
+            if renamed
+                && !speakers
+                    .permits(&mut change, &ctx.actor, &access.meeting, &speaker)
+                    .await?
+            {
+                return Err(consent_denied(0, &speaker));
+            }
+            segment.participant_id = speaker.participant_id;
+            segment.speaker = speaker.name;
+        }
+        if segment == old {
+            return Ok(old);
+        }
+        segment.corrected_at = Some(ctx.now);
+        segment.updated_at = ctx.now;
+        if !change.segment_update(&segment).await? {
+            return Err(stale());
+        }
+        segment.version += 1;
+        change.derived_mark_stale(id, ctx.now).await?;
+        change
+            .meeting_event(meeting_id, EventKind::SegmentCorrected, &segment)
+            .await?;
+        change.commit().await?;
+        Ok(segment)
+    }
+
+    /// Erases a segment and every copy of its words: what was derived from it, memories, quoting
+    /// answers, stored events. Notes of an ended meeting are made anew.
+    ///
+    /// # Errors
+    /// `NOT_FOUND`, `FORBIDDEN` for segments of others without the right to edit notes.
+    pub async fn segment_erase(
+        &self,
+        ctx: &Ctx,
+        meeting_id: MeetingId,
+        id: SegmentId,
+    ) -> Result<SegmentErased> {
+        let mut change = self.change(ctx).await?;
+        let access = meeting_access(
+            &mut change,
+            ctx,
+            meeting_id,
+            own_action(&ctx.actor, MeetingAction::Consent),
+        )
+        .await?;
+        let segment = change.segment_get(meeting_id, id).await?;
+        may_change(ctx, &access, &segment, false)?;
+        let erased = change.segment_erase(&segment).await?;
+        let receipt = SegmentErased {
+            id,
+            derived: erased.derived,
+            memories: erased.memories,
+            answers: erased.answers,
+            events: erased.events,
+        };
+        change
+            .meeting_event(meeting_id, EventKind::SegmentErased, &json!({ "id": id }))
+            .await?;
+        change.audit("segment.erased", id, json!({ "meeting_id": meeting_id })).await?;
+        if access.meeting.status == MeetingStatus::Ended {
+            self.meeting_end_queue(&mut change, ctx, &access.meeting)
+                .await?;
+        }
+        change.commit().await?;
+        Ok(receipt)
+    }
+}
+
+/// One's own words are one's own to change; those of others, and who said them, need the right
+/// to edit notes, or a recorder's key.
+fn may_change(ctx: &Ctx, access: &Access, segment: &Segment, renamed: bool) -> Result<()> {
+    let own = access.participant_id.is_some() && segment.participant_id == access.participant_id;
+    let recorder = own_action(&ctx.actor, MeetingAction::Consent) == MeetingAction::Attribute;
+    if recorder || (own && !renamed) {
+        return Ok(());
+    }
+    meeting_may(
+        &ctx.actor,
+        Some(access.role),
+        access.meeting.id,
+        MeetingAction::EditNotes,
+    )
+}
+
+fn checked(patch: SegmentPatch) -> Result<SegmentPatch> {
+    Ok(SegmentPatch {
+        text: patch
+            .text
+            .map(|text| checked_text("text", text))
+            .transpose()?,
+        speaker: patch
+            .speaker
+            .map(|name| valid::line("speaker", &name, MAX_SPEAKER_CHARS))
+            .transpose()?,
+        start_ms: patch
+            .start_ms
+            .map(|ms| checked_time("start_ms", ms))
+            .transpose()?,
+        end_ms: patch
+            .end_ms
+            .map(|ms| checked_time("end_ms", ms))
+            .transpose()?,
+    })
+}
