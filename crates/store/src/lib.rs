@@ -6,6 +6,7 @@
 //! test prepares every constant on both engines. Where the engines must differ, the constant
 //! has two forms and the file stands in the list of `docs/database.md`.
 
+mod account;
 mod agents;
 mod audit;
 mod backup;
@@ -14,15 +15,18 @@ mod error;
 mod events;
 mod idempotency;
 mod jobs;
+mod keys;
 mod meetings;
 mod memories;
 mod messages;
 mod migrate;
 mod notes;
+mod one_time;
 mod participants;
 mod runs;
 mod search;
 mod segments;
+mod sessions;
 mod statements;
 pub mod testing;
 mod users;
@@ -32,4 +36,8 @@ pub use db::{Conn, Engine, Settings, Store, Synchronous};
 pub use error::{Error, Result};
 pub use statements::all as all_statements;
 
+pub use account::*;
+pub use keys::*;
 pub use meetings::*;
+pub use one_time::*;
+pub use sessions::*;

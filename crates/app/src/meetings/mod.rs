@@ -10,3 +10,4 @@ mod series;
 
 pub use access::Access;
 pub use crud::{MeetingNew, MeetingPatch};
+pub(crate) use crud::cursor_id;
