@@ -34,7 +34,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use meetmind_core::{Actor, Code, Ctx, Error, Id, NodeId, RequestId, Result};
 use meetmind_store::Store;
 
+pub use account::*;
+pub use admin::*;
 pub use ask::*;
+pub use auth::*;
 pub use bus::{Bus, Published};
 pub use change::Change;
 pub use clock::{Clock, Entropy, ManualClock, SystemClock};

@@ -1,6 +1,6 @@
 //! A whole MeetMind for tests: its own database, a clock that tests move, fixed randomness.
 
-use meetmind_core::{Actor, Ctx, Id, Proof, SessionId, Timestamp, UserId, UserRole};
+use meetmind_core::{Actor, Ctx, Id, Proof, Session, SessionId, Timestamp, UserId, UserRole};
 use meetmind_store::Engine;
 use meetmind_store::testing::TestDb;
 
@@ -58,8 +58,20 @@ impl TestApp {
             .seed_user(&mut tx, user_id, &format!("{name}@example.com"))
             .await
             .expect("a user");
-        tx.commit().await.expect("a commit");
         let session_id = SessionId::from_uuid(user_id.uuid());
+        let now = self.app.now();
+        let session = Session {
+            id: session_id,
+            user_id,
+            user_agent: None,
+            address: None,
+            created_at: now,
+            last_used_at: now,
+            expires_at: now.plus(self.app.settings().auth.session_max),
+            revoked_at: None,
+        };
+        tx.session_insert(&session).await.expect("a session");
+        tx.commit().await.expect("a commit");
         Actor::User {
             user_id,
             role: UserRole::Member,

@@ -6,6 +6,7 @@
 //! test prepares every constant on both engines. Where the engines must differ, the constant
 //! has two forms and the file stands in the list of `docs/database.md`.
 
+mod account;
 mod agents;
 mod audit;
 mod backup;
@@ -15,15 +16,18 @@ mod error;
 mod events;
 mod idempotency;
 mod jobs;
+mod keys;
 mod meetings;
 mod memories;
 mod messages;
 mod migrate;
 mod notes;
+mod one_time;
 mod participants;
 mod runs;
 mod search;
 mod segments;
+mod sessions;
 mod statements;
 pub mod testing;
 mod users;
@@ -38,3 +42,7 @@ pub use meetings::*;
 pub use memories::MemoryFilter;
 pub use search::*;
 pub use segments::{SegmentErasure, SegmentFilter, SegmentImport};
+pub use account::*;
+pub use keys::*;
+pub use one_time::*;
+pub use sessions::*;

@@ -29,20 +29,24 @@ pub(crate) use statements;
 /// All statements: module, name, text, engine.
 pub fn all() -> Vec<(&'static str, &'static str, &'static str, On)> {
     let parts: &[(&'static str, &[(&'static str, &'static str, On)])] = &[
+        ("account", crate::account::STATEMENTS),
         ("agents", crate::agents::STATEMENTS),
         ("audit", crate::audit::STATEMENTS),
         ("erasure", crate::erasure::STATEMENTS),
         ("events", crate::events::STATEMENTS),
         ("idempotency", crate::idempotency::STATEMENTS),
         ("jobs", crate::jobs::STATEMENTS),
+        ("keys", crate::keys::STATEMENTS),
         ("meetings", crate::meetings::STATEMENTS),
         ("memories", crate::memories::STATEMENTS),
         ("messages", crate::messages::STATEMENTS),
         ("notes", crate::notes::STATEMENTS),
+        ("one_time", crate::one_time::STATEMENTS),
         ("participants", crate::participants::STATEMENTS),
         ("runs", crate::runs::STATEMENTS),
         ("search", crate::search::STATEMENTS),
         ("segments", crate::segments::STATEMENTS),
+        ("sessions", crate::sessions::STATEMENTS),
         ("users", crate::users::STATEMENTS),
         ("webhooks", crate::webhooks::STATEMENTS),
     ];
