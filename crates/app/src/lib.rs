@@ -34,6 +34,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use meetmind_core::{Actor, Code, Ctx, Error, Id, NodeId, RequestId, Result};
 use meetmind_store::Store;
 
+pub use agents::*;
 pub use ask::*;
 pub use bus::{Bus, Published};
 pub use change::Change;

@@ -40,6 +40,7 @@ pub fn all() -> Vec<(&'static str, &'static str, &'static str, On)> {
         ("notes", crate::notes::STATEMENTS),
         ("participants", crate::participants::STATEMENTS),
         ("runs", crate::runs::STATEMENTS),
+        ("runs", crate::runs::QUERY_STATEMENTS),
         ("search", crate::search::STATEMENTS),
         ("segments", crate::segments::STATEMENTS),
         ("users", crate::users::STATEMENTS),
