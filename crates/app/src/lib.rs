@@ -36,6 +36,7 @@ use meetmind_store::Store;
 
 pub use account::*;
 pub use admin::*;
+pub use agents::*;
 pub use ask::*;
 pub use auth::*;
 pub use bus::{Bus, Published};

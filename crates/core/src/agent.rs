@@ -86,6 +86,18 @@ pub struct Agent {
     pub updated_at: Timestamp,
 }
 
+/// One version of an agent's configuration.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, FromRow, utoipa::ToSchema)]
+pub struct AgentVersion {
+    /// Counts up from 1.
+    pub version: i64,
+    /// The configuration.
+    #[sqlx(json)]
+    pub config: AgentConfig,
+    /// When it came into force.
+    pub created_at: Timestamp,
+}
+
 text_enum! {
     /// An agent's status, derived from its runs.
     AgentStatus {

@@ -1,3 +1,183 @@
-//! jobs
+//! Background jobs: rows that are claimed for a while, done, and deleted.
 
-crate::statements::statements! {}
+use meetmind_core::{Job, JobId, Timestamp};
+use sqlx::types::Json;
+
+use crate::db::{execute, fetch_all, fetch_optional};
+use crate::statements::statements;
+use crate::{Conn, Engine, Result};
+
+macro_rules! job_columns {
+    () => {
+        "id, kind, payload, run_at, attempts, max_attempts, dedupe_key, last_error, created_at"
+    };
+}
+
+/// Which jobs are free: due, not given up, and not held by a worker whose lease still runs.
+macro_rules! job_is_free {
+    () => {
+        "failed_at IS NULL AND run_at <= $3 AND (lease_until IS NULL OR lease_until <= $3) ORDER BY run_at, id LIMIT $4"
+    };
+}
+
+statements! {
+    // A waiting job with the same key makes the new one needless.
+    JOB_INSERT = "INSERT INTO jobs (id, kind, payload, run_at, attempts, max_attempts, dedupe_key, last_error, created_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (dedupe_key) WHERE dedupe_key IS NOT NULL AND failed_at IS NULL DO NOTHING";
+    JOB_CLAIM_SQLITE(sqlite) = concat!("UPDATE jobs SET lease_owner = $1, lease_until = $2, attempts = attempts + 1
+        WHERE id IN (SELECT id FROM jobs WHERE ", job_is_free!(), ") RETURNING ", job_columns!());
+    JOB_CLAIM_POSTGRES(postgres) = concat!("UPDATE jobs SET lease_owner = $1, lease_until = $2, attempts = attempts + 1
+        WHERE id IN (SELECT id FROM jobs WHERE ", job_is_free!(), " FOR UPDATE SKIP LOCKED) RETURNING ", job_columns!());
+    JOB_EXTEND = "UPDATE jobs SET lease_until = $3 WHERE id = $1 AND lease_owner = $2";
+    JOB_DONE = "DELETE FROM jobs WHERE id = $1 AND lease_owner = $2";
+    JOB_AGAIN = "UPDATE jobs SET run_at = $3, attempts = 0, last_error = NULL, lease_owner = NULL, lease_until = NULL WHERE id = $1 AND lease_owner = $2";
+    JOB_RETRY = "UPDATE jobs SET run_at = $3, last_error = $4, lease_owner = NULL, lease_until = NULL WHERE id = $1 AND lease_owner = $2";
+    JOB_FAIL = "UPDATE jobs SET failed_at = $3, last_error = $4, lease_owner = NULL, lease_until = NULL WHERE id = $1 AND lease_owner = $2";
+    JOB_RELEASE = "UPDATE jobs SET lease_owner = NULL, lease_until = NULL WHERE lease_owner IS NOT NULL AND lease_owner <> $1";
+    JOB_NEXT = "SELECT run_at FROM jobs WHERE failed_at IS NULL AND lease_until IS NULL ORDER BY run_at LIMIT 1";
+    JOB_LIST = concat!("SELECT ", job_columns!(), " FROM jobs WHERE failed_at IS NULL ORDER BY run_at, id LIMIT $1");
+    JOB_FAILED_LIST = concat!("SELECT ", job_columns!(), " FROM jobs WHERE failed_at IS NOT NULL ORDER BY id LIMIT $1");
+    JOB_FAILED_TRIM = "DELETE FROM jobs WHERE failed_at < $1";
+}
+
+impl Conn {
+    /// Adds a job. Gives `false`, and adds none, when one with the same dedupe key waits.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn job_insert(&mut self, job: &Job) -> Result<bool> {
+        let added = execute!(
+            self,
+            JOB_INSERT,
+            job.id,
+            job.kind,
+            Json(&job.payload),
+            job.run_at,
+            job.attempts,
+            job.max_attempts,
+            &job.dedupe_key,
+            &job.last_error,
+            job.created_at
+        )?;
+        Ok(added == 1)
+    }
+
+    /// Takes up to `limit` due jobs for `node` until `lease_until`, counting the attempt. Two
+    /// workers never get the same job; one whose worker's lease ran out is given again.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn job_claim(
+        &mut self,
+        node: &str,
+        now: Timestamp,
+        lease_until: Timestamp,
+        limit: i64,
+    ) -> Result<Vec<Job>> {
+        let sql = match self.engine() {
+            Engine::Sqlite => JOB_CLAIM_SQLITE,
+            Engine::Postgres => JOB_CLAIM_POSTGRES,
+        };
+        let mut jobs: Vec<Job> = fetch_all!(self, sql, node, lease_until, now, limit)?;
+        jobs.sort_by_key(|job| (job.run_at, job.id));
+        Ok(jobs)
+    }
+
+    /// Holds a job longer; gives whether `node` still held it.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn job_extend(
+        &mut self,
+        id: JobId,
+        node: &str,
+        lease_until: Timestamp,
+    ) -> Result<bool> {
+        Ok(execute!(self, JOB_EXTEND, id, node, lease_until)? == 1)
+    }
+
+    /// Deletes a job that is done; gives whether `node` still held it.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn job_done(&mut self, id: JobId, node: &str) -> Result<bool> {
+        Ok(execute!(self, JOB_DONE, id, node)? == 1)
+    }
+
+    /// Puts a job that is done back for its next turn; gives whether `node` still held it.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn job_again(&mut self, id: JobId, node: &str, run_at: Timestamp) -> Result<bool> {
+        Ok(execute!(self, JOB_AGAIN, id, node, run_at)? == 1)
+    }
+
+    /// Puts a job that went wrong back for another try; gives whether `node` still held it.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn job_retry(
+        &mut self,
+        id: JobId,
+        node: &str,
+        run_at: Timestamp,
+        error: &str,
+    ) -> Result<bool> {
+        Ok(execute!(self, JOB_RETRY, id, node, run_at, error)? == 1)
+    }
+
+    /// Gives a job up; the row stays for the operator. Gives whether `node` still held it.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn job_fail(
+        &mut self,
+        id: JobId,
+        node: &str,
+        now: Timestamp,
+        error: &str,
+    ) -> Result<bool> {
+        Ok(execute!(self, JOB_FAIL, id, node, now, error)? == 1)
+    }
+
+    /// Frees what other nodes hold. Only for a database that one process alone can open.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn job_release_others(&mut self, node: &str) -> Result<u64> {
+        execute!(self, JOB_RELEASE, node)
+    }
+
+    /// When the next free job is due, if any waits.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn job_next_at(&mut self) -> Result<Option<Timestamp>> {
+        let row: Option<(Timestamp,)> = fetch_optional!(self, JOB_NEXT)?;
+        Ok(row.map(|(at,)| at))
+    }
+
+    /// Jobs that wait or are at work, the most urgent first.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn job_list(&mut self, limit: i64) -> Result<Vec<Job>> {
+        fetch_all!(self, JOB_LIST, limit)
+    }
+
+    /// Jobs that were given up, oldest first.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn job_list_failed(&mut self, limit: i64) -> Result<Vec<Job>> {
+        fetch_all!(self, JOB_FAILED_LIST, limit)
+    }
+
+    /// Deletes jobs that were given up before `before`.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn job_trim_failed(&mut self, before: Timestamp) -> Result<u64> {
+        execute!(self, JOB_FAILED_TRIM, before)
+    }
+}

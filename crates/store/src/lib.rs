@@ -46,3 +46,4 @@ pub use account::*;
 pub use keys::*;
 pub use one_time::*;
 pub use sessions::*;
+pub use runs::MeetingAgentRow;

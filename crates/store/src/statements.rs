@@ -44,6 +44,7 @@ pub fn all() -> Vec<(&'static str, &'static str, &'static str, On)> {
         ("one_time", crate::one_time::STATEMENTS),
         ("participants", crate::participants::STATEMENTS),
         ("runs", crate::runs::STATEMENTS),
+        ("runs", crate::runs::QUERY_STATEMENTS),
         ("search", crate::search::STATEMENTS),
         ("segments", crate::segments::STATEMENTS),
         ("sessions", crate::sessions::STATEMENTS),

@@ -1,0 +1,1 @@
+//! Agents and runs, from asking for one to its end.

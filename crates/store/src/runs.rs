@@ -1,3 +1,0 @@
-//! runs
-
-crate::statements::statements! {}
