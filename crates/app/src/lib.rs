@@ -42,6 +42,7 @@ pub use meetings::*;
 pub use messages::*;
 pub use notes::*;
 pub use settings::*;
+pub use tools::*;
 
 /// MeetMind. Cheap to clone; holds no state that is not in the store, in a cache of it, or on
 /// its way to a listener.
@@ -61,6 +62,7 @@ struct Inner {
     auth: auth::State,
     agents: agents::State,
     jobs: jobs::State,
+    notes: notes::State,
     outbound: outbound::Client,
 }
 
@@ -89,6 +91,7 @@ impl App {
             auth,
             agents: agents::State::default(),
             jobs: jobs::State::default(),
+            notes: notes::State::default(),
             outbound,
             settings,
         };

@@ -33,3 +33,4 @@ pub use error::{Error, Result};
 pub use statements::all as all_statements;
 
 pub use meetings::*;
+pub use notes::*;

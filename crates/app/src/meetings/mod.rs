@@ -9,4 +9,6 @@ mod participants;
 mod series;
 
 pub use access::Access;
+pub(crate) use access::meeting_access;
+pub(crate) use crud::cursor_id;
 pub use crud::{MeetingNew, MeetingPatch};
