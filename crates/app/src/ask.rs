@@ -1,9 +1,30 @@
 //! Questions about what was said.
 
-use meetmind_core::{Ctx, MeetingId, MemoryId, Result, SegmentId, SeriesId, Timestamp};
+use std::collections::HashSet;
+
+use meetmind_ai::local::{self, Day, Passage};
+use meetmind_core::{
+    Actor, Code, Ctx, Error, Meeting, MeetingAction, MeetingId, Memory, MemoryId, Result,
+    Scope, Segment, SegmentId, SeriesId, Timestamp, scope_check, user_may,
+};
+use meetmind_store::{Conn, MeetingFilter};
 use serde::Serialize;
 
-use crate::App;
+use crate::meetings::meeting_access;
+use crate::notes::{ENGINE_OFFLINE, clock, meeting_moment};
+use crate::{App, valid};
+
+/// Segments that one question reads, newest meetings first; some 40 hours of talk. What is left
+/// out is named in the answer.
+const SEGMENTS_MAX: usize = 20_000;
+/// Meetings that one question looks at.
+const MEETINGS_MAX: i64 = 500;
+/// Memories that one question reads.
+const MEMORIES_MAX: i64 = 20;
+/// Quotations in one answer.
+const CITATIONS_MAX: usize = 5;
+/// Longest question, in characters.
+const QUESTION_MAX: usize = 2_000;
 
 /// Where to look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +48,8 @@ pub struct Answer {
     pub citations: Vec<AnswerCitation>,
     /// What wrote it: `offline` quotes, and says so.
     pub engine: String,
+    /// What was left out, in a sentence: older meetings beyond what one question reads.
+    pub note: Option<String>,
 }
 
 /// One quotation.
@@ -52,18 +75,336 @@ pub struct AnswerCitation {
     pub score: f64,
 }
 
+/// Where a passage comes from: places in [`Sources`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Source {
+    Segment { meeting: usize, segment: usize },
+    Memory(usize),
+}
+
+/// What a question is answered from.
+#[derive(Debug, Default)]
+struct Sources {
+    meetings: Vec<(Meeting, Vec<Segment>)>,
+    memories: Vec<Memory>,
+    /// Names beside the speakers'.
+    names: Vec<String>,
+    /// Meetings that were not read.
+    left_out: usize,
+}
+
 impl App {
     /// Answers from transcripts and memories that the caller may read. Nothing found is an
     /// answer, not an error.
     ///
+    /// A guest is answered from the guest's meeting alone. An agent speaks to its whole room, so
+    /// of its meeting's series it reads only what everybody in the room takes part in.
+    ///
     /// # Errors
     /// `NOT_FOUND` for a meeting or series the caller cannot see, `VALIDATION_FAILED`.
-    pub async fn ask(&self, _ctx: &Ctx, _question: &str, _scope: AskScope) -> Result<Answer> {
-        Ok(Answer {
-            found: false,
-            text: String::new(),
-            citations: Vec::new(),
-            engine: "offline".to_owned(),
+    pub async fn ask(&self, ctx: &Ctx, question: &str, scope: AskScope) -> Result<Answer> {
+        let question = checked_question(question)?;
+        let mut sources = {
+            let mut conn = self.store().read().await?;
+            match scope {
+                AskScope::Meeting(id) => one_meeting(&mut conn, ctx, id).await?,
+                AskScope::Series(id) => series(&mut conn, ctx, id).await?,
+                AskScope::All => everything(&mut conn, ctx).await?,
+            }
+        };
+        sources.memories = self.memories_of(ctx, &question, scope, &sources).await?;
+        tokio::task::spawn_blocking(move || {
+            let passages = sources.passages();
+            let answer = local::answer(&question, &passages, &sources.names, CITATIONS_MAX);
+            sources.told(answer, scope)
         })
+        .await
+        .map_err(Error::internal)
     }
+
+    /// The caller's memories that may answer, as far as they belong to where is looked.
+    async fn memories_of(
+        &self,
+        ctx: &Ctx,
+        question: &str,
+        scope: AskScope,
+        sources: &Sources,
+    ) -> Result<Vec<Memory>> {
+        let Some(user_id) = ctx.actor.user_id() else {
+            return Ok(Vec::new());
+        };
+        if scope_check(&ctx.actor, Scope::MemoryRead).is_err() {
+            return Ok(Vec::new());
+        }
+        let mut memories = self
+            .memories_for_question(user_id, question, MEMORIES_MAX)
+            .await?;
+        let read: HashSet<MeetingId> = sources.meetings.iter().map(|(m, _)| m.id).collect();
+        memories.retain(|memory| {
+            let here = memory.meeting_id.is_some_and(|id| read.contains(&id));
+            match &ctx.actor {
+                // What an agent's owner keeps privately is not for the room.
+                Actor::Agent { agent_id, .. } => here || memory.agent_id == Some(*agent_id),
+                _ => here || memory.meeting_id.is_none() || scope == AskScope::All,
+            }
+        });
+        Ok(memories)
+    }
+}
+
+fn checked_question(question: &str) -> Result<String> {
+    let question = valid::text("question", question.trim(), QUESTION_MAX * 4)?;
+    if question.chars().count() > QUESTION_MAX {
+        return Err(Error::invalid(
+            "question",
+            format!("must have at most {QUESTION_MAX} characters"),
+        ));
+    }
+    Ok(question)
+}
+
+async fn one_meeting(conn: &mut Conn, ctx: &Ctx, id: MeetingId) -> Result<Sources> {
+    let access = meeting_access(conn, ctx, id, MeetingAction::ReadTranscript).await?;
+    let people = conn.participant_list(id, None, 1_000).await?;
+    let mut sources = Sources {
+        names: people.into_iter().map(|p| p.name).collect(),
+        ..Sources::default()
+    };
+    sources.read(conn, access.meeting).await?;
+    Ok(sources)
+}
+
+async fn series(conn: &mut Conn, ctx: &Ctx, id: SeriesId) -> Result<Sources> {
+    let filter = MeetingFilter {
+        series_id: Some(id),
+        ..MeetingFilter::default()
+    };
+    if let Actor::Agent {
+        meeting_id,
+        owner_id,
+        ..
+    } = &ctx.actor
+    {
+        let own = meeting_access(conn, ctx, *meeting_id, MeetingAction::ReadTranscript).await?;
+        if own.meeting.series_id != Some(id) {
+            return Err(Error::not_found("series"));
+        }
+        let meetings = conn
+            .meeting_list(*owner_id, &filter, None, MEETINGS_MAX)
+            .await?;
+        let mut heard = Vec::new();
+        for meeting in meetings {
+            if meeting.id == *meeting_id || room_takes_part(conn, *meeting_id, meeting.id).await? {
+                heard.push(meeting);
+            }
+        }
+        return several(conn, heard).await;
+    }
+    let user_id = match &ctx.actor {
+        // A guest's link opens one meeting: there is no series to see.
+        Actor::Guest { .. } => return Err(Error::not_found("series")),
+        actor => user_may(actor, Scope::TranscriptsRead)?,
+    };
+    if !conn.series_is_visible(id, user_id).await? {
+        return Err(Error::not_found("series"));
+    }
+    readable(conn, ctx, user_id, &filter).await
+}
+
+async fn everything(conn: &mut Conn, ctx: &Ctx) -> Result<Sources> {
+    match &ctx.actor {
+        Actor::Guest { meeting_id, .. } | Actor::Agent { meeting_id, .. } => {
+            one_meeting(conn, ctx, *meeting_id).await
+        }
+        actor => {
+            let user_id = user_may(actor, Scope::TranscriptsRead)?;
+            readable(conn, ctx, user_id, &MeetingFilter::default()).await
+        }
+    }
+}
+
+/// The meetings of a list whose transcripts the caller may read: not those where the caller
+/// still waits at the door.
+async fn readable(
+    conn: &mut Conn,
+    ctx: &Ctx,
+    user_id: meetmind_core::UserId,
+    filter: &MeetingFilter,
+) -> Result<Sources> {
+    let listed = conn
+        .meeting_list(user_id, filter, None, MEETINGS_MAX)
+        .await?;
+    let mut meetings = Vec::with_capacity(listed.len());
+    for meeting in listed {
+        match meeting_access(conn, ctx, meeting.id, MeetingAction::ReadTranscript).await {
+            Ok(_) => meetings.push(meeting),
+            Err(error) if error.code == Code::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    several(conn, meetings).await
+}
+
+/// Reads meetings, newest first, until the bound.
+async fn several(conn: &mut Conn, meetings: Vec<Meeting>) -> Result<Sources> {
+    let mut sources = Sources::default();
+    let mut count = 0;
+    for meeting in meetings {
+        if count >= SEGMENTS_MAX {
+            sources.left_out += 1;
+            continue;
+        }
+        count += sources.read(conn, meeting).await?;
+    }
+    Ok(sources)
+}
+
+/// Whether everybody on the list of one meeting, agents aside, takes part in the other as well.
+async fn room_takes_part(conn: &mut Conn, room: MeetingId, other: MeetingId) -> Result<bool> {
+    use meetmind_core::{MeetingRole, ParticipantState};
+    let there: HashSet<_> = conn
+        .participant_user_ids(other)
+        .await?
+        .into_iter()
+        .collect();
+    let people = conn.participant_list(room, None, 1_000).await?;
+    Ok(people
+        .iter()
+        .filter(|p| p.role != MeetingRole::Agent && p.state != ParticipantState::Removed)
+        .all(|p| p.user_id.is_some_and(|id| there.contains(&id))))
+}
+
+impl Sources {
+    /// Reads the final segments of a meeting; gives how many.
+    async fn read(&mut self, conn: &mut Conn, meeting: Meeting) -> Result<usize> {
+        let segments = conn.segment_finals(meeting.id).await?;
+        let count = segments.len();
+        self.meetings.push((meeting, segments));
+        Ok(count)
+    }
+
+    fn passages(&self) -> Vec<Passage<Source>> {
+        let mut passages = Vec::new();
+        for (place, (meeting, segments)) in self.meetings.iter().enumerate() {
+            let when = day(meeting_moment(meeting));
+            for (at, segment) in segments.iter().enumerate() {
+                passages.push(Passage {
+                    id: Source::Segment {
+                        meeting: place,
+                        segment: at,
+                    },
+                    speaker: segment.speaker.clone(),
+                    text: segment.text.clone(),
+                    start_ms: segment.start_ms,
+                    when,
+                    group: place as u64,
+                });
+            }
+        }
+        for (at, memory) in self.memories.iter().enumerate() {
+            passages.push(Passage {
+                id: Source::Memory(at),
+                speaker: memory.subject.clone().unwrap_or_default(),
+                text: memory.content.clone(),
+                start_ms: 0,
+                when: day(memory.created_at),
+                group: (self.meetings.len() + at) as u64,
+            });
+        }
+        passages
+    }
+
+    fn told(&self, answer: Option<local::Answer<Source>>, scope: AskScope) -> Answer {
+        let note = (self.left_out > 0).then(|| {
+            format!(
+                "{} older meetings were not read: name one, or its series, to look there",
+                self.left_out
+            )
+        });
+        let mut citations = Vec::new();
+        for citation in answer.into_iter().flat_map(|answer| answer.citations) {
+            citations.extend(self.citation(citation));
+        }
+        let single = matches!(scope, AskScope::Meeting(_));
+        let lines: Vec<String> = citations.iter().map(|c| line(c, single)).collect();
+        Answer {
+            found: !citations.is_empty(),
+            text: lines.join("\n"),
+            citations,
+            engine: ENGINE_OFFLINE.to_owned(),
+            note,
+        }
+    }
+
+    fn citation(&self, citation: local::Citation<Source>) -> Option<AnswerCitation> {
+        let score = f64::from(citation.score);
+        let quote = citation.quote;
+        match citation.id {
+            Source::Segment { meeting, segment } => {
+                let (meeting, segments) = self.meetings.get(meeting)?;
+                let segment = segments.get(segment)?;
+                Some(AnswerCitation {
+                    meeting_id: Some(meeting.id),
+                    meeting_title: Some(meeting.title.clone()),
+                    meeting_at: Some(meeting_moment(meeting)),
+                    segment_id: Some(segment.id),
+                    memory_id: None,
+                    speaker: segment.speaker.clone(),
+                    start_ms: segment.start_ms,
+                    quote,
+                    score,
+                })
+            }
+            Source::Memory(at) => {
+                let memory = self.memories.get(at)?;
+                // Where the memory's meeting was read as well, it leads back to what was said.
+                let origin = memory.meeting_id.and_then(|id| {
+                    let (meeting, _) = self.meetings.iter().find(|(m, _)| m.id == id)?;
+                    Some(meeting)
+                });
+                Some(AnswerCitation {
+                    meeting_id: origin.map(|m| m.id),
+                    meeting_title: origin.map(|m| m.title.clone()),
+                    meeting_at: origin.map(meeting_moment),
+                    segment_id: origin.and(memory.segment_ids.first().copied()),
+                    memory_id: Some(memory.id),
+                    speaker: memory.subject.clone().unwrap_or_default(),
+                    start_ms: 0,
+                    quote,
+                    score,
+                })
+            }
+        }
+    }
+}
+
+/// One line of an answer: who, where and when, and the words.
+fn line(citation: &AnswerCitation, single: bool) -> String {
+    if citation.memory_id.is_some() {
+        return if citation.speaker.is_empty() {
+            format!("Remembered: {}", citation.quote)
+        } else {
+            format!("Remembered of {}: {}", citation.speaker, citation.quote)
+        };
+    }
+    let at = clock(citation.start_ms);
+    let place = match (&citation.meeting_title, citation.meeting_at) {
+        (Some(title), Some(moment)) if !single => {
+            let moment = moment.to_string();
+            let date = moment.split('T').next().unwrap_or_default().to_owned();
+            format!("{title}, {date}, {at}")
+        }
+        _ => at,
+    };
+    format!("{} ({place}): {}", citation.speaker, citation.quote)
+}
+
+fn day(moment: Timestamp) -> Option<Day> {
+    let text = moment.to_string();
+    let mut parts = text.split('T').next()?.split('-');
+    Some(Day {
+        year: parts.next()?.parse().ok()?,
+        month: parts.next()?.parse().ok()?,
+        day: parts.next()?.parse().ok()?,
+    })
 }

@@ -48,6 +48,7 @@ pub use messages::*;
 pub use notes::*;
 pub use search::*;
 pub use settings::*;
+pub use tools::*;
 
 /// MeetMind. Cheap to clone; holds no state that is not in the store, in a cache of it, or on
 /// its way to a listener.
@@ -67,6 +68,7 @@ struct Inner {
     auth: auth::State,
     agents: agents::State,
     jobs: jobs::State,
+    notes: notes::State,
     outbound: outbound::Client,
 }
 
@@ -95,6 +97,7 @@ impl App {
             auth,
             agents: agents::State::default(),
             jobs: jobs::State::default(),
+            notes: notes::State::default(),
             outbound,
             settings,
         };

@@ -170,6 +170,10 @@ pub struct Action {
     /// Where it was said.
     #[sqlx(json)]
     pub segment_ids: Vec<SegmentId>,
+    /// Whether a person entered or touched it: a new pass leaves it alone.
+    #[serde(default)]
+    #[sqlx(default)]
+    pub edited: bool,
     /// Whether a cited segment was corrected since.
     pub stale: bool,
     /// Counts up with every change.
@@ -198,6 +202,10 @@ pub struct Decision {
     /// Where it was said.
     #[sqlx(json)]
     pub segment_ids: Vec<SegmentId>,
+    /// Whether a person entered or touched it: a new pass leaves it alone.
+    #[serde(default)]
+    #[sqlx(default)]
+    pub edited: bool,
     /// Whether a cited segment was corrected since.
     pub stale: bool,
     /// Counts up with every change.

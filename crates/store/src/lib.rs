@@ -47,3 +47,4 @@ pub use keys::*;
 pub use one_time::*;
 pub use sessions::*;
 pub use runs::MeetingAgentRow;
+pub use notes::*;

@@ -1,0 +1,544 @@
+//! One pass over a meeting.
+
+use std::collections::HashSet;
+
+use meetmind_ai::local;
+use meetmind_core::{
+    Action, ActionStatus, Code, Ctx, Decision, DecisionStatus, Error, EventKind, Highlight,
+    Marker, Meeting, MeetingId, MeetingStatus, Result, SegmentId, Summary, SummaryLine, Topic,
+};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::derive::Material;
+use super::merge::{Item, matches, normalised, topic_matches};
+use super::{DERIVED_MAX, ENGINE_OFFLINE, ITEMS_MAX, NotesPass, PINNED_SCORE};
+use crate::{App, Change};
+
+/// How often a pass begins anew because a segment it cites was corrected or erased meanwhile.
+const ATTEMPTS: usize = 4;
+
+/// What one pass writes into, and what it will tell. Events are told after all rows are
+/// written, so that every writer of a meeting takes its locks in the same order: rows, then the
+/// counter of the topic.
+struct Pass<'p, 'c> {
+    app: &'p App,
+    ctx: &'p Ctx,
+    change: &'p mut Change<'c>,
+    meeting: &'p Meeting,
+    material: &'p Material,
+    known: HashSet<SegmentId>,
+    events: Vec<(EventKind, Value)>,
+    changed: bool,
+}
+
+impl App {
+    /// Reads the final segments of a meeting and brings its notes up to date; what people
+    /// edited, confirmed or dismissed stays. `is_final` marks the pass after the end. Idempotent.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` for a meeting that is gone, `CONFLICT` when its transcript is corrected
+    /// faster than it can be read.
+    pub(crate) async fn notes_refresh(
+        &self,
+        ctx: &Ctx,
+        meeting_id: MeetingId,
+        is_final: bool,
+    ) -> Result<NotesPass> {
+        let _turn = self.inner.notes.lock(meeting_id).await;
+        for _ in 0..ATTEMPTS {
+            if let Some(pass) = self.notes_pass(ctx, meeting_id, is_final).await? {
+                return Ok(pass);
+            }
+        }
+        Err(Error::new(
+            Code::Conflict,
+            "the transcript changes too fast for its notes: try again",
+        ))
+    }
+
+    /// One attempt; `None` when the transcript changed under it.
+    async fn notes_pass(
+        &self,
+        ctx: &Ctx,
+        meeting_id: MeetingId,
+        is_final: bool,
+    ) -> Result<Option<NotesPass>> {
+        let material = Material::load(&mut self.store().read().await?, meeting_id).await?;
+        let notes = material.notes().await?;
+        let mut change = self.change(ctx).await?;
+        change.notes_lock(meeting_id).await?;
+        let meeting = change.meeting_get(meeting_id).await?;
+        if change.corrections_mark(meeting_id).await? != material.corrections {
+            return Ok(None);
+        }
+        let mut pass = Pass {
+            app: self,
+            ctx,
+            change: &mut change,
+            meeting: &meeting,
+            material: &material,
+            known: material.segments.iter().map(|s| s.id).collect(),
+            events: Vec::new(),
+            changed: false,
+        };
+        match pass.write(&notes, is_final).await {
+            Ok(()) => {}
+            // A cited segment was erased since it was read.
+            Err(meetmind_store::Error::Dangling(_)) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        }
+        let (events, changed) = (pass.events, pass.changed);
+        for (kind, data) in events {
+            change.meeting_event(meeting_id, kind, &data).await?;
+        }
+        // On Postgres a correction may have slipped in beside this transaction.
+        if change.corrections_mark(meeting_id).await? != material.corrections {
+            return Ok(None);
+        }
+        change.commit().await?;
+        Ok(Some(NotesPass {
+            segments: i64::try_from(material.segments.len()).unwrap_or(i64::MAX),
+            changed,
+        }))
+    }
+}
+
+type Stored<T> = std::result::Result<T, meetmind_store::Error>;
+
+impl Pass<'_, '_> {
+    async fn write(&mut self, notes: &local::Notes<SegmentId>, is_final: bool) -> Stored<()> {
+        self.topics(&notes.topics, is_final).await?;
+        let highlights = self.highlights(&notes.highlights).await?;
+        self.actions(&notes.actions).await?;
+        self.decisions(&notes.decisions).await?;
+        self.summary(&notes.headline, &highlights, is_final).await
+    }
+
+    fn tell(&mut self, kind: EventKind, data: &impl Serialize) {
+        // These types always serialise: their keys are texts.
+        if let Ok(data) = serde_json::to_value(data) {
+            self.events.push((kind, data));
+        }
+    }
+
+    /// Says that a row is no more; there is no event type of its own for that.
+    fn tell_removed(&mut self, kind: EventKind, id: impl std::fmt::Display) {
+        let data = json!({ "id": id.to_string(), "meeting_id": self.meeting.id, "removed": true });
+        self.tell(kind, &data);
+    }
+
+    async fn topics(&mut self, found: &[local::Topic<SegmentId>], is_final: bool) -> Stored<()> {
+        let now = self.ctx.now;
+        let rows = self
+            .change
+            .topic_list(self.meeting.id, None, DERIVED_MAX)
+            .await?;
+        let old: Vec<(&[SegmentId], bool)> = rows
+            .iter()
+            .map(|row| (row.segment_ids.as_slice(), row.edited))
+            .collect();
+        let new: Vec<&[SegmentId]> = found.iter().map(|t| t.segment_ids.as_slice()).collect();
+        let of_found = topic_matches(&old, &new);
+        for (at, row) in rows.iter().enumerate() {
+            if !of_found.contains(&Some(at)) {
+                self.change.topic_delete(row.id).await?;
+                self.tell_removed(EventKind::TopicUpdated, row.id);
+                self.changed = true;
+            }
+        }
+        let mut last = None;
+        for (place, (topic, row)) in found.iter().zip(&of_found).enumerate() {
+            let row = row.map(|at| &rows[at]);
+            let label = match row.filter(|row| row.edited) {
+                Some(row) => row.label.clone(),
+                None => topic.label.clone(),
+            };
+            let made = Topic {
+                id: row.map_or_else(|| self.app.id(self.ctx), |row| row.id),
+                meeting_id: self.meeting.id,
+                ordinal: i64::try_from(place).unwrap_or(i64::MAX),
+                label,
+                start_ms: topic.start_ms,
+                end_ms: topic.end_ms,
+                key_phrases: topic.key_phrases.clone(),
+                segment_ids: topic.segment_ids.clone(),
+                edited: row.is_some_and(|row| row.edited),
+                stale: false,
+                created_at: row.map_or(now, |row| row.created_at),
+                updated_at: row.map_or(now, |row| row.updated_at),
+            };
+            last = Some(made.clone());
+            let Some(row) = row else {
+                self.change.topic_insert(&made).await?;
+                self.tell(EventKind::TopicOpened, &made);
+                self.changed = true;
+                continue;
+            };
+            if *row == made {
+                continue;
+            }
+            // That the newest topic goes on is no news.
+            let grows = place + 1 == found.len() && !is_final;
+            let news = row.label != made.label
+                || row.ordinal != made.ordinal
+                || row.start_ms != made.start_ms
+                || row.stale
+                || (row.end_ms != made.end_ms && !grows);
+            let made = Topic {
+                updated_at: now,
+                ..made
+            };
+            self.change.topic_update(row, &made).await?;
+            if news {
+                self.tell(EventKind::TopicUpdated, &made);
+            }
+            self.changed = true;
+        }
+        let live = self.meeting.status == MeetingStatus::Live && !is_final;
+        if let Some(topic) = last.filter(|_| live) {
+            if rows.last().is_none_or(|row| row.id != topic.id) {
+                self.tell(
+                    EventKind::TopicFocused,
+                    &json!({ "meeting_id": self.meeting.id, "topic": topic, "by": "talk" }),
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the highlights as they stand now, pinned ones included, in the order they were said.
+    async fn highlights(
+        &mut self,
+        found: &[local::Highlight<SegmentId>],
+    ) -> Stored<Vec<Highlight>> {
+        let rows = self
+            .change
+            .highlight_list(self.meeting.id, None, DERIVED_MAX)
+            .await?;
+        let mut kept = Vec::new();
+        let mut taken = HashSet::new();
+        for highlight in found {
+            let row = rows.iter().find(|row| {
+                row.score < PINNED_SCORE
+                    && !taken.contains(&row.id)
+                    && row.text == highlight.text
+                    && row.segment_ids == highlight.segment_ids
+            });
+            let made = Highlight {
+                id: row.map_or_else(|| self.app.id(self.ctx), |row| row.id),
+                meeting_id: self.meeting.id,
+                text: highlight.text.clone(),
+                speaker: highlight.speaker.clone(),
+                start_ms: highlight.start_ms,
+                segment_ids: highlight.segment_ids.clone(),
+                score: f64::from(highlight.score),
+                stale: false,
+                created_at: row.map_or(self.ctx.now, |row| row.created_at),
+            };
+            match row {
+                Some(row) if *row == made => {}
+                Some(row) => {
+                    self.change.highlight_update(row, &made).await?;
+                    self.changed = true;
+                }
+                None => {
+                    self.change.highlight_insert(&made).await?;
+                    self.changed = true;
+                }
+            }
+            taken.insert(made.id);
+            kept.push(made);
+        }
+        for row in rows {
+            if taken.contains(&row.id) {
+                continue;
+            }
+            if row.score >= PINNED_SCORE {
+                kept.push(row);
+            } else {
+                self.change.highlight_delete(row.id).await?;
+                self.changed = true;
+            }
+        }
+        kept.sort_by_key(|h| (h.start_ms, h.id));
+        Ok(kept)
+    }
+
+    async fn actions(&mut self, found: &[local::ActionCandidate<SegmentId>]) -> Stored<()> {
+        let mut candidates: Vec<local::ActionCandidate<SegmentId>> = Vec::new();
+        for action in found {
+            let same = candidates
+                .iter_mut()
+                .find(|c| normalised(&c.text) == normalised(&action.text));
+            match same {
+                Some(earlier) => join(&mut earlier.segment_ids, &action.segment_ids),
+                None => candidates.push(action.clone()),
+            }
+        }
+        let rows = self
+            .change
+            .action_list(self.meeting.id, None, None, ITEMS_MAX)
+            .await?;
+        let old: Vec<Item> = rows
+            .iter()
+            .map(|row| Item::new(&row.text, &row.segment_ids))
+            .collect();
+        let new: Vec<Item> = candidates
+            .iter()
+            .map(|c| Item::new(&c.text, &c.segment_ids))
+            .collect();
+        let of_found = matches(&old, &new);
+        let is_own = |row: &Action| row.status == ActionStatus::Proposed && !row.edited;
+        for (at, row) in rows.iter().enumerate() {
+            if !is_own(row) {
+                let left = self.still_there(&row.segment_ids).await?;
+                if left.len() != row.segment_ids.len() {
+                    let made = Action {
+                        segment_ids: left,
+                        updated_at: self.ctx.now,
+                        ..row.clone()
+                    };
+                    if self.change.action_update(row, &made).await? {
+                        self.tell(EventKind::ActionUpdated, &Action { version: row.version + 1, ..made });
+                        self.changed = true;
+                    }
+                }
+            } else if !of_found.contains(&Some(at)) {
+                self.change.action_delete(row.id).await?;
+                self.tell_removed(EventKind::ActionUpdated, row.id);
+                self.changed = true;
+            }
+        }
+        for (candidate, row) in candidates.iter().zip(of_found) {
+            let row = row.map(|at| &rows[at]);
+            if row.is_some_and(|row| !is_own(row)) {
+                continue;
+            }
+            let made = Action {
+                id: row.map_or_else(|| self.app.id(self.ctx), |row| row.id),
+                meeting_id: self.meeting.id,
+                text: candidate.text.clone(),
+                owner: candidate.owner.clone(),
+                owner_user_id: owner_account(self.material, candidate.owner.as_deref()),
+                due: candidate.due.clone(),
+                due_at: None,
+                status: ActionStatus::Proposed,
+                marker: marker(candidate.marker),
+                segment_ids: candidate.segment_ids.clone(),
+                edited: false,
+                stale: false,
+                version: row.map_or(1, |row| row.version),
+                created_at: row.map_or(self.ctx.now, |row| row.created_at),
+                updated_at: row.map_or(self.ctx.now, |row| row.updated_at),
+            };
+            match row {
+                None => {
+                    self.change.action_insert(&made).await?;
+                    self.tell(EventKind::ActionProposed, &made);
+                    self.changed = true;
+                }
+                Some(row) if *row == made => {}
+                Some(row) => {
+                    let made = Action {
+                        updated_at: self.ctx.now,
+                        ..made
+                    };
+                    if self.change.action_update(row, &made).await? {
+                        self.tell(EventKind::ActionUpdated, &Action { version: row.version + 1, ..made });
+                        self.changed = true;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn decisions(&mut self, found: &[local::DecisionCandidate<SegmentId>]) -> Stored<()> {
+        let mut candidates: Vec<local::DecisionCandidate<SegmentId>> = Vec::new();
+        for decision in found {
+            let same = candidates
+                .iter_mut()
+                .find(|c| normalised(&c.text) == normalised(&decision.text));
+            match same {
+                Some(earlier) => join(&mut earlier.segment_ids, &decision.segment_ids),
+                None => candidates.push(decision.clone()),
+            }
+        }
+        let rows = self
+            .change
+            .decision_list(self.meeting.id, None, None, ITEMS_MAX)
+            .await?;
+        let old: Vec<Item> = rows
+            .iter()
+            .map(|row| Item::new(&row.text, &row.segment_ids))
+            .collect();
+        let new: Vec<Item> = candidates
+            .iter()
+            .map(|c| Item::new(&c.text, &c.segment_ids))
+            .collect();
+        let of_found = matches(&old, &new);
+        let is_own = |row: &Decision| row.status == DecisionStatus::Proposed && !row.edited;
+        for (at, row) in rows.iter().enumerate() {
+            if !is_own(row) {
+                let left = self.still_there(&row.segment_ids).await?;
+                if left.len() != row.segment_ids.len() {
+                    let made = Decision {
+                        segment_ids: left,
+                        updated_at: self.ctx.now,
+                        ..row.clone()
+                    };
+                    if self.change.decision_update(row, &made).await? {
+                        self.tell(EventKind::DecisionUpdated, &Decision { version: row.version + 1, ..made });
+                        self.changed = true;
+                    }
+                }
+            } else if !of_found.contains(&Some(at)) {
+                self.change.decision_delete(row.id).await?;
+                self.tell_removed(EventKind::DecisionUpdated, row.id);
+                self.changed = true;
+            }
+        }
+        for (candidate, row) in candidates.iter().zip(of_found) {
+            let row = row.map(|at| &rows[at]);
+            if row.is_some_and(|row| !is_own(row)) {
+                continue;
+            }
+            let made = Decision {
+                id: row.map_or_else(|| self.app.id(self.ctx), |row| row.id),
+                meeting_id: self.meeting.id,
+                text: candidate.text.clone(),
+                status: DecisionStatus::Proposed,
+                marker: marker(candidate.marker),
+                superseded_by: None,
+                segment_ids: candidate.segment_ids.clone(),
+                edited: false,
+                stale: false,
+                version: row.map_or(1, |row| row.version),
+                created_at: row.map_or(self.ctx.now, |row| row.created_at),
+                updated_at: row.map_or(self.ctx.now, |row| row.updated_at),
+            };
+            match row {
+                None => {
+                    self.change.decision_insert(&made).await?;
+                    self.tell(EventKind::DecisionProposed, &made);
+                    self.changed = true;
+                }
+                Some(row) if *row == made => {}
+                Some(row) => {
+                    let made = Decision {
+                        updated_at: self.ctx.now,
+                        ..made
+                    };
+                    if self.change.decision_update(row, &made).await? {
+                        self.tell(EventKind::DecisionUpdated, &Decision { version: row.version + 1, ..made });
+                        self.changed = true;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn summary(
+        &mut self,
+        headline: &str,
+        highlights: &[Highlight],
+        is_final: bool,
+    ) -> Stored<()> {
+        let now = self.ctx.now;
+        let mut lines = Vec::with_capacity(highlights.len());
+        for h in highlights {
+            let segment_ids = self.still_there(&h.segment_ids).await?;
+            // A pinned note whose segments were erased has no evidence left.
+            if !segment_ids.is_empty() {
+                lines.push(SummaryLine {
+                    text: h.text.clone(),
+                    speaker: Some(h.speaker.clone()),
+                    start_ms: h.start_ms,
+                    segment_ids,
+                });
+            }
+        }
+        let old = self.change.summary_find(self.meeting.id).await?;
+        let made = Summary {
+            id: old.as_ref().map_or_else(|| self.app.id(self.ctx), |old| old.id),
+            meeting_id: self.meeting.id,
+            headline: headline.to_owned(),
+            lines,
+            engine: ENGINE_OFFLINE.to_owned(),
+            is_final: is_final || self.meeting.status == MeetingStatus::Ended,
+            segment_count: i64::try_from(self.material.segments.len()).unwrap_or(i64::MAX),
+            stale: false,
+            version: old.as_ref().map_or(1, |old| old.version),
+            created_at: old.as_ref().map_or(now, |old| old.created_at),
+            updated_at: old.as_ref().map_or(now, |old| old.updated_at),
+        };
+        let Some(old) = old else {
+            self.change.summary_insert(&made).await?;
+            self.tell(EventKind::SummaryUpdated, &made);
+            self.changed = true;
+            return Ok(());
+        };
+        if old == made {
+            return Ok(());
+        }
+        let grew = Summary {
+            segment_count: old.segment_count,
+            ..made.clone()
+        };
+        if old == grew {
+            // It covers more and says the same: no new version.
+            self.change.summary_update(&old, &made, old.updated_at).await?;
+            self.changed = true;
+            return Ok(());
+        }
+        let made = Summary {
+            version: old.version + 1,
+            updated_at: now,
+            ..made
+        };
+        self.change.summary_update(&old, &made, now).await?;
+        self.tell(EventKind::SummaryUpdated, &made);
+        self.changed = true;
+        Ok(())
+    }
+
+    /// The segments that were not erased. One that came after this pass read the transcript is
+    /// looked up.
+    async fn still_there(&mut self, ids: &[SegmentId]) -> Stored<Vec<SegmentId>> {
+        let mut left = Vec::with_capacity(ids.len());
+        for id in ids {
+            let there = self.known.contains(id)
+                || match self.change.segment_get(self.meeting.id, *id).await {
+                    Ok(_) => true,
+                    Err(meetmind_store::Error::NotFound(_)) => false,
+                    Err(error) => return Err(error),
+                };
+            if there {
+                left.push(*id);
+            }
+        }
+        Ok(left)
+    }
+}
+
+fn join(into: &mut Vec<SegmentId>, more: &[SegmentId]) {
+    for id in more {
+        if !into.contains(id) {
+            into.push(*id);
+        }
+    }
+}
+
+fn marker(marker: local::Marker) -> Marker {
+    match marker {
+        local::Marker::Explicit => Marker::Explicit,
+        local::Marker::Pattern => Marker::Pattern,
+    }
+}
+
+/// The account of the one participant with this name.
+fn owner_account(material: &Material, owner: Option<&str>) -> Option<meetmind_core::UserId> {
+    super::actions::account_named(&material.participants, owner?)
+}

@@ -1,0 +1,181 @@
+//! `/api/meetings/{id}/summary`, `/topics`, `/highlights`, `/insights`; `/api/topics`.
+
+use axum::extract::State;
+use meetmind_app::{App, Insights, NotesPersona, SummaryView};
+use meetmind_core::{Highlight, MeetingId, Page, SeriesId, Topic, TopicId};
+use serde::Deserialize;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::extract::{Caller, Json, PageParams, Path, Query};
+use crate::reply::{Envelope, Outcome, Reply};
+
+pub(crate) fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(summary_get, summary_regenerate))
+        .routes(routes!(topic_list, topic_regenerate))
+        .routes(routes!(topic_relabel))
+        .routes(routes!(topic_search))
+        .routes(routes!(highlight_list, highlight_regenerate))
+        .routes(routes!(insights_get, insights_regenerate))
+}
+
+/// How a summary is wanted.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+struct SummaryParams {
+    /// Adds `view`: the same items as this role reads them.
+    #[param(inline)]
+    persona: Option<NotesPersona>,
+}
+
+/// Another label for a topic.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+struct TopicPatchBody {
+    /// Kept by later passes.
+    #[schema(min_length = 1, max_length = 200)]
+    label: String,
+}
+
+/// What narrows the list of topics.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+struct TopicListParams {
+    /// With these characters in the label.
+    #[param(min_length = 1, max_length = 200)]
+    q: Option<String>,
+    /// Only of this meeting.
+    meeting_id: Option<MeetingId>,
+    /// Only of this series.
+    series_id: Option<SeriesId>,
+}
+
+/// The summary of a meeting. `summary` is `null` until the first pass; each line is a quotation
+/// with its segments, and `engine_note` says what made it.
+#[utoipa::path(get, path = "/api/meetings/{id}/summary", tag = "notes", params(("id" = MeetingId, Path), SummaryParams), responses((status = 200, body = Envelope<SummaryView>)))]
+async fn summary_get(
+    State(app): State<App>,
+    Caller(ctx): Caller,
+    Path(id): Path<MeetingId>,
+    Query(params): Query<SummaryParams>,
+) -> Outcome<SummaryView> {
+    let view = app.summary_get(&ctx, id, params.persona).await?;
+    let version = view.summary.as_ref().map_or(0, |summary| summary.version);
+    Ok(Reply::ok(view).etag(version))
+}
+
+/// Make the notes of a meeting anew, now, and give the summary.
+#[utoipa::path(post, path = "/api/meetings/{id}/summary", tag = "notes", params(("id" = MeetingId, Path), SummaryParams), responses((status = 200, body = Envelope<SummaryView>)))]
+async fn summary_regenerate(
+    State(app): State<App>,
+    Caller(ctx): Caller,
+    Path(id): Path<MeetingId>,
+    Query(params): Query<SummaryParams>,
+) -> Outcome<SummaryView> {
+    app.notes_regenerate(&ctx, id).await?;
+    Ok(Reply::ok(app.summary_get(&ctx, id, params.persona).await?))
+}
+
+/// The topics of a meeting, in order.
+#[utoipa::path(get, path = "/api/meetings/{id}/topics", tag = "notes", params(("id" = MeetingId, Path), PageParams), responses((status = 200, body = Envelope<Page<Topic>>)))]
+async fn topic_list(
+    State(app): State<App>,
+    Caller(ctx): Caller,
+    Path(id): Path<MeetingId>,
+    Query(page): Query<PageParams>,
+) -> Outcome<Page<Topic>> {
+    Ok(Reply::ok(app.topic_list(&ctx, id, &page.query()?).await?))
+}
+
+/// Make the notes of a meeting anew, now, and give its topics.
+#[utoipa::path(post, path = "/api/meetings/{id}/topics", tag = "notes", params(("id" = MeetingId, Path), PageParams), responses((status = 200, body = Envelope<Page<Topic>>)))]
+async fn topic_regenerate(
+    State(app): State<App>,
+    Caller(ctx): Caller,
+    Path(id): Path<MeetingId>,
+    Query(page): Query<PageParams>,
+) -> Outcome<Page<Topic>> {
+    let page = page.query()?;
+    app.notes_regenerate(&ctx, id).await?;
+    Ok(Reply::ok(app.topic_list(&ctx, id, &page).await?))
+}
+
+/// Give a topic another label.
+#[utoipa::path(patch, path = "/api/meetings/{id}/topics/{topic_id}", tag = "notes", params(("id" = MeetingId, Path), ("topic_id" = TopicId, Path)), request_body = TopicPatchBody, responses((status = 200, body = Envelope<Topic>)))]
+async fn topic_relabel(
+    State(app): State<App>,
+    Caller(ctx): Caller,
+    Path((id, topic_id)): Path<(MeetingId, TopicId)>,
+    Json(body): Json<TopicPatchBody>,
+) -> Outcome<Topic> {
+    let topic = app.topic_relabel(&ctx, id, topic_id, &body.label).await?;
+    Ok(Reply::ok(topic))
+}
+
+/// The topics of your meetings, newest first.
+#[utoipa::path(get, path = "/api/topics", tag = "notes", params(TopicListParams, PageParams), responses((status = 200, body = Envelope<Page<Topic>>)))]
+async fn topic_search(
+    State(app): State<App>,
+    Caller(ctx): Caller,
+    Query(params): Query<TopicListParams>,
+    Query(page): Query<PageParams>,
+) -> Outcome<Page<Topic>> {
+    let page = page.query()?;
+    let found = app
+        .topic_search(
+            &ctx,
+            params.meeting_id,
+            params.series_id,
+            params.q.as_deref(),
+            &page,
+        )
+        .await?;
+    Ok(Reply::ok(found))
+}
+
+/// The highlights of a meeting, in the order they were said; pinned notes have a score above 1.
+#[utoipa::path(get, path = "/api/meetings/{id}/highlights", tag = "notes", params(("id" = MeetingId, Path), PageParams), responses((status = 200, body = Envelope<Page<Highlight>>)))]
+async fn highlight_list(
+    State(app): State<App>,
+    Caller(ctx): Caller,
+    Path(id): Path<MeetingId>,
+    Query(page): Query<PageParams>,
+) -> Outcome<Page<Highlight>> {
+    Ok(Reply::ok(
+        app.highlight_list(&ctx, id, &page.query()?).await?,
+    ))
+}
+
+/// Make the notes of a meeting anew, now, and give its highlights.
+#[utoipa::path(post, path = "/api/meetings/{id}/highlights", tag = "notes", params(("id" = MeetingId, Path), PageParams), responses((status = 200, body = Envelope<Page<Highlight>>)))]
+async fn highlight_regenerate(
+    State(app): State<App>,
+    Caller(ctx): Caller,
+    Path(id): Path<MeetingId>,
+    Query(page): Query<PageParams>,
+) -> Outcome<Page<Highlight>> {
+    let page = page.query()?;
+    app.notes_regenerate(&ctx, id).await?;
+    Ok(Reply::ok(app.highlight_list(&ctx, id, &page).await?))
+}
+
+/// Who spoke how much, and which questions stayed open.
+#[utoipa::path(get, path = "/api/meetings/{id}/insights", tag = "notes", params(("id" = MeetingId, Path)), responses((status = 200, body = Envelope<Insights>)))]
+async fn insights_get(
+    State(app): State<App>,
+    Caller(ctx): Caller,
+    Path(id): Path<MeetingId>,
+) -> Outcome<Insights> {
+    Ok(Reply::ok(app.insights_get(&ctx, id).await?))
+}
+
+/// Make the notes of a meeting anew, now, and give the insights.
+#[utoipa::path(post, path = "/api/meetings/{id}/insights", tag = "notes", params(("id" = MeetingId, Path)), responses((status = 200, body = Envelope<Insights>)))]
+async fn insights_regenerate(
+    State(app): State<App>,
+    Caller(ctx): Caller,
+    Path(id): Path<MeetingId>,
+) -> Outcome<Insights> {
+    app.notes_regenerate(&ctx, id).await?;
+    Ok(Reply::ok(app.insights_get(&ctx, id).await?))
+}
