@@ -9,4 +9,5 @@ mod participants;
 mod series;
 
 pub use access::Access;
+pub(crate) use crud::cursor_id;
 pub use crud::{MeetingNew, MeetingPatch};

@@ -1,5 +1,7 @@
 //! The store's tests: every body runs on SQLite and, where a server is at hand, on Postgres.
 
 mod events;
+mod idempotency;
 mod meetings;
 mod schema;
+mod webhooks;
