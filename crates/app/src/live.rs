@@ -183,7 +183,10 @@ impl App {
                     user_may(&ctx.actor, Scope::AgentsRead)?;
                     return Ok(silent);
                 }
-                match self.meeting_access(ctx, meeting_id, MeetingAction::Read).await {
+                match self
+                    .meeting_access(ctx, meeting_id, MeetingAction::Read)
+                    .await
+                {
                     Ok(_) => Ok(silent),
                     Err(error) if error.code == Code::NotFound => Err(Error::not_found("run")),
                     Err(error) => Err(error),
@@ -249,7 +252,10 @@ impl App {
             Value::Null => serde_json::Map::new(),
             _ => return Err(Error::invalid("data", "must be an object")),
         };
-        data.insert("participant_id".to_owned(), participant_id.to_string().into());
+        data.insert(
+            "participant_id".to_owned(),
+            participant_id.to_string().into(),
+        );
         let signal = Signal {
             topic: topic.to_string(),
             kind,
@@ -269,7 +275,10 @@ pub fn event_touches_listener(event: &Event, access: TopicAccess) -> bool {
         | EventKind::ParticipantUpdated
         | EventKind::ParticipantWaiting => {
             let id = |name: &str| event.data.get(name).and_then(Value::as_str);
-            match (id("participant_id").or_else(|| id("id")), access.participant_id) {
+            match (
+                id("participant_id").or_else(|| id("id")),
+                access.participant_id,
+            ) {
                 (Some(named), Some(own)) => named == own.to_string(),
                 _ => true,
             }

@@ -127,7 +127,10 @@ impl Client {
         if text.len() > URL_MAX {
             return Err(wrong("must have at most 2048 characters"));
         }
-        if text.chars().any(|letter| letter.is_control() || letter == ' ') {
+        if text
+            .chars()
+            .any(|letter| letter.is_control() || letter == ' ')
+        {
             return Err(wrong("must be an address without blanks"));
         }
         let url = Url::parse(text).map_err(|_| wrong("must be an http or https address"))?;

@@ -103,10 +103,7 @@ impl Conn {
     ///
     /// # Errors
     /// When the database cannot be reached.
-    pub async fn event_run_place_find(
-        &mut self,
-        id: RunId,
-    ) -> Result<Option<(UserId, MeetingId)>> {
+    pub async fn event_run_place_find(&mut self, id: RunId) -> Result<Option<(UserId, MeetingId)>> {
         fetch_optional!(self, EVENT_RUN_PLACE, id)
     }
 

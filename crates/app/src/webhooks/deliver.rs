@@ -233,7 +233,10 @@ mod tests {
     fn five_days_of_failures_switch_it_off_and_one_success_forgives() {
         let day = |number: i64| Timestamp::from_seconds(number * 86_400);
         let failing = health_after(webhook(), &Ok(500), day(1));
-        assert_eq!((failing.enabled, failing.failing_since), (true, Some(day(1))));
+        assert_eq!(
+            (failing.enabled, failing.failing_since),
+            (true, Some(day(1)))
+        );
         let still = health_after(failing.clone(), &Err("no answer".to_owned()), day(5));
         assert!(still.enabled);
         let off = health_after(still.clone(), &Ok(302), day(6));

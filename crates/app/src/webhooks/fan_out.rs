@@ -6,8 +6,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use meetmind_core::{
-    Ctx, Delivery, DeliveryStatus, Error, Event, EventTopic, Job, JobKind, Result,
-    Timestamp, WebhookId,
+    Ctx, Delivery, DeliveryStatus, Error, Event, EventTopic, Job, JobKind, Result, Timestamp,
+    WebhookId,
 };
 use meetmind_store::{Conn, WebhookInterest};
 use serde_json::json;
@@ -140,12 +140,7 @@ impl App {
     /// The job of the next try. Its key holds the number and the moment of the try: the job of
     /// the try before still stands in the table while this one is queued, and a replay comes
     /// before the try that is planned.
-    pub(super) fn delivery_job(
-        &self,
-        ctx: &Ctx,
-        delivery: &Delivery,
-        run_at: Timestamp,
-    ) -> Job {
+    pub(super) fn delivery_job(&self, ctx: &Ctx, delivery: &Delivery, run_at: Timestamp) -> Job {
         let (id, attempt) = (delivery.id, delivery.attempts);
         Job {
             id: self.id(ctx),

@@ -6,8 +6,8 @@ mod fan_out;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use meetmind_core::{
-    Code, Ctx, Delivery, DeliveryAttempt, DeliveryId, DeliveryStatus, Error, EventKind,
-    EventTopic, Id, Page, PageQuery, Result, Scope, Webhook, WebhookId, user_may,
+    Code, Ctx, Delivery, DeliveryAttempt, DeliveryId, DeliveryStatus, Error, EventKind, EventTopic,
+    Id, Page, PageQuery, Result, Scope, Webhook, WebhookId, user_may,
 };
 use serde_json::json;
 
@@ -68,9 +68,10 @@ impl App {
         let count = change.webhook_count(user_id).await?;
         if count >= WEBHOOKS_PER_USER {
             return Err(
-                Error::new(Code::QuotaExceeded, "you have as many webhooks as you may").with_details(
-                    json!({ "current": count, "limit": WEBHOOKS_PER_USER, "reset": null }),
-                ),
+                Error::new(Code::QuotaExceeded, "you have as many webhooks as you may")
+                    .with_details(
+                        json!({ "current": count, "limit": WEBHOOKS_PER_USER, "reset": null }),
+                    ),
             );
         }
         change.webhook_insert(&webhook, &secret).await?;
@@ -168,7 +169,9 @@ impl App {
         webhook.updated_at = ctx.now;
         let secret = self.webhook_secret();
         change.webhook_secret_set(id, &secret, ctx.now).await?;
-        change.audit("webhook.secret_rotated", id, json!({})).await?;
+        change
+            .audit("webhook.secret_rotated", id, json!({}))
+            .await?;
         change.commit().await?;
         Ok((webhook, secret))
     }

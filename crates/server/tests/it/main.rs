@@ -1,6 +1,8 @@
 //! The wires' tests; `rest/` mirrors the URL tree.
 
 mod envelope;
+mod idempotency;
+mod openapi;
 mod rest {
     mod account;
     mod admin;
@@ -20,3 +22,4 @@ mod rest {
     mod transcript;
     mod webhooks;
 }
+mod ws;
