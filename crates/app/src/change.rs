@@ -15,6 +15,7 @@ pub struct Change<'a> {
     ctx: &'a Ctx,
     conn: Conn,
     events: Vec<(EventTopic, Event)>,
+    told: Vec<(EventTopic, Event)>,
     jobs: bool,
 }
 
@@ -25,6 +26,7 @@ impl<'a> Change<'a> {
             ctx,
             conn: app.store().begin().await?,
             events: Vec::new(),
+            told: Vec::new(),
             jobs: false,
         })
     }
@@ -83,24 +85,40 @@ impl<'a> Change<'a> {
         Ok(self.conn.audit_insert(&entry).await?)
     }
 
+    /// Tells of an event that was stored by hand, without offering it to webhooks.
+    pub(crate) fn tell(&mut self, topic: EventTopic, event: Event) {
+        self.told.push((topic, event));
+    }
+
     /// Wakes the worker after the commit, because this change queued a job.
     pub(crate) fn wake_worker(&mut self) {
         self.jobs = true;
     }
 
-    /// Makes it last, then tells everybody.
+    /// Makes it last, then tells everybody. Once it began, it runs to its end even when the
+    /// caller goes away: what is stored is also told.
     ///
     /// # Errors
     /// When the database refuses: nothing happened then, and nothing is told.
-    pub async fn commit(self) -> Result<()> {
-        self.conn.commit().await?;
-        for (topic, event) in self.events {
-            self.app.bus().publish(topic, event);
-        }
-        if self.jobs {
-            self.app.inner.jobs.wake();
-        }
-        Ok(())
+    pub async fn commit(mut self) -> Result<()> {
+        let queued = self
+            .app
+            .webhooks_fan_out(self.ctx, &mut self.conn, &self.events)
+            .await?;
+        let (app, conn, mut events) = (self.app.clone(), self.conn, self.events);
+        events.append(&mut self.told);
+        let wake = self.jobs || queued;
+        let told = tokio::spawn(async move {
+            conn.commit().await?;
+            for (topic, event) in events {
+                app.bus().publish(topic, event);
+            }
+            if wake {
+                app.inner.jobs.wake();
+            }
+            Ok(())
+        });
+        told.await.map_err(meetmind_core::Error::internal)?
     }
 }
 

@@ -14,7 +14,9 @@ mod change;
 mod clock;
 mod commands;
 mod health;
+mod idempotency;
 mod jobs;
+mod live;
 mod meetings;
 mod memories;
 mod messages;
@@ -29,10 +31,10 @@ mod valid;
 mod webhooks;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use meetmind_core::{Actor, Code, Ctx, Error, Id, NodeId, RequestId, Result};
 use meetmind_store::Store;
+use tokio::sync::watch;
 
 pub use account::*;
 pub use admin::*;
@@ -42,6 +44,8 @@ pub use auth::*;
 pub use bus::{Bus, Published};
 pub use change::Change;
 pub use clock::{Clock, Entropy, ManualClock, SystemClock};
+pub use idempotency::*;
+pub use live::{StreamGuard, TopicAccess, TopicStart, event_touches_listener};
 pub use meetings::*;
 pub use memories::*;
 pub use messages::*;
@@ -49,6 +53,7 @@ pub use notes::*;
 pub use search::*;
 pub use settings::*;
 pub use tools::*;
+pub use webhooks::*;
 
 /// MeetMind. Cheap to clone; holds no state that is not in the store, in a cache of it, or on
 /// its way to a listener.
@@ -64,7 +69,9 @@ struct Inner {
     entropy: Entropy,
     bus: Bus,
     node_id: NodeId,
-    draining: AtomicBool,
+    draining: watch::Sender<bool>,
+    live: live::State,
+    webhooks: webhooks::State,
     auth: auth::State,
     agents: agents::State,
     jobs: jobs::State,
@@ -93,7 +100,9 @@ impl App {
             entropy,
             bus: Bus::new(),
             node_id,
-            draining: AtomicBool::new(false),
+            draining: watch::Sender::new(false),
+            live: live::State::default(),
+            webhooks: webhooks::State::default(),
             auth,
             agents: agents::State::default(),
             jobs: jobs::State::default(),
@@ -158,7 +167,12 @@ impl App {
 
     /// Whether the process is on its way out.
     pub fn is_draining(&self) -> bool {
-        self.inner.draining.load(Ordering::Relaxed)
+        *self.inner.draining.borrow()
+    }
+
+    /// The process is on its way out: new work is refused, open streams are told to go elsewhere.
+    pub fn drain_begin(&self) {
+        self.inner.draining.send_replace(true);
     }
 
     /// Fails while the process is on its way out.

@@ -1,8 +1,11 @@
 //! A whole MeetMind for tests: its own database, a clock that tests move, fixed randomness.
 
-use meetmind_core::{Actor, Ctx, Id, Proof, Session, SessionId, Timestamp, UserId, UserRole};
+use meetmind_core::{
+    Actor, Ctx, EventKind, EventTopic, Id, Proof, Session, SessionId, Timestamp, UserId, UserRole,
+};
 use meetmind_store::Engine;
 use meetmind_store::testing::TestDb;
+use serde_json::Value;
 
 use crate::{App, Entropy, ManualClock, Settings};
 
@@ -83,5 +86,15 @@ impl TestApp {
     pub fn ctx(&self, actor: &Actor) -> Ctx {
         self.app
             .ctx(actor.clone(), self.app.entropy().id(self.app.now()))
+    }
+
+    /// Stores `count` events in one change and tells of them, as a use case would.
+    pub async fn events(&self, topic: EventTopic, kind: EventKind, data: Value, count: usize) {
+        let ctx = self.app.system_ctx();
+        let mut change = self.app.change(&ctx).await.expect("a change");
+        for _ in 0..count {
+            change.event(topic, kind, &data).await.expect("an event");
+        }
+        change.commit().await.expect("a commit");
     }
 }

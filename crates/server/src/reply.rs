@@ -48,7 +48,12 @@ pub struct Reply<T> {
     status: StatusCode,
     headers: HeaderMap,
     data: T,
+    secret: bool,
 }
+
+/// Marks an answer that holds a secret shown once: it is not kept for repetitions.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Secret;
 
 impl<T> Reply<T> {
     /// 200.
@@ -57,6 +62,7 @@ impl<T> Reply<T> {
             status: StatusCode::OK,
             headers: HeaderMap::new(),
             data,
+            secret: false,
         }
     }
 
@@ -77,6 +83,13 @@ impl<T> Reply<T> {
         }
     }
 
+    /// The answer holds a secret: a repeated request with the same `Idempotency-Key` is told that
+    /// it was done, not what was answered.
+    pub fn secret(mut self) -> Self {
+        self.secret = true;
+        self
+    }
+
     /// Adds the version as an `ETag`.
     pub fn etag(self, version: i64) -> Self {
         self.header(header::ETAG, &format!("\"{version}\""))
@@ -93,7 +106,7 @@ impl<T> Reply<T> {
 
 impl<T: Serialize> IntoResponse for Reply<T> {
     fn into_response(self) -> Response {
-        (
+        let mut response = (
             self.status,
             self.headers,
             Json(Envelope {
@@ -101,7 +114,11 @@ impl<T: Serialize> IntoResponse for Reply<T> {
                 data: self.data,
             }),
         )
-            .into_response()
+            .into_response();
+        if self.secret {
+            response.extensions_mut().insert(Secret);
+        }
+        response
     }
 }
 

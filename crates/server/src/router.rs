@@ -61,7 +61,7 @@ pub(crate) fn documented() -> OpenApiRouter<App> {
 pub fn router(app: App, settings: &Settings) -> Router {
     let (api, _document) = documented().split_for_parts();
     api.layer(from_fn_with_state(app.clone(), idempotency::replay))
-        .merge(ws::router())
+        .merge(ws::router(settings))
         .merge(openapi::router())
         .merge(web::router())
         .fallback(async || Failure::from(Error::not_found("path")))

@@ -1,8 +1,11 @@
 //! Calling the router in-process, as anybody, for tests.
 
+use std::net::SocketAddr;
+
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
+use axum::middleware::{Next, from_fn};
 use meetmind_app::testing::TestApp;
 use meetmind_core::Actor;
 use serde_json::Value;
@@ -93,6 +96,29 @@ impl TestServer {
             headers: parts.headers,
             bytes,
         }
+    }
+
+    /// Listens on a port of its own, where everybody who connects is `actor`: for sockets and
+    /// streams. It listens until the test ends.
+    pub async fn listen_as(&self, actor: &Actor) -> SocketAddr {
+        let actor = actor.clone();
+        let router =
+            self.router
+                .clone()
+                .layer(from_fn(move |mut request: Request<Body>, next: Next| {
+                    if actor != Actor::Anonymous {
+                        request
+                            .extensions_mut()
+                            .insert(Identity::Known(actor.clone()));
+                    }
+                    next.run(request)
+                }));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a port");
+        let address = listener.local_addr().expect("an address");
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        address
     }
 
     /// GET as `actor`.

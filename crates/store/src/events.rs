@@ -1,6 +1,8 @@
 //! Stored events: each topic counts from 1 without gaps.
 
-use meetmind_core::{Event, EventKind, EventTopic, EventVersion, Timestamp};
+use meetmind_core::{
+    Event, EventKind, EventTopic, EventVersion, MeetingId, Proof, RunId, Timestamp, UserId,
+};
 use serde_json::Value;
 use sqlx::types::Json;
 
@@ -20,6 +22,12 @@ statements! {
     EVENT_OLD_TOPICS = "SELECT topic, MAX(seq) FROM events WHERE at < $1 GROUP BY topic ORDER BY topic LIMIT $2";
     EVENT_TOPIC_DELETE = "DELETE FROM event_topics WHERE topic = $1";
     EVENT_DELETE_ALL = "DELETE FROM events WHERE topic = $1";
+    EVENT_RUN_PLACE = "SELECT owner_id, meeting_id FROM runs WHERE id = $1";
+    // A listener outlives its access token, never its session, its key or its account.
+    EVENT_SESSION_LIVE = "SELECT 1 FROM sessions s JOIN users u ON u.id = s.user_id
+        WHERE s.id = $1 AND s.user_id = $2 AND s.revoked_at IS NULL AND s.expires_at > $3 AND u.disabled_at IS NULL";
+    EVENT_KEY_LIVE = "SELECT 1 FROM api_keys k JOIN users u ON u.id = k.user_id
+        WHERE k.id = $1 AND k.user_id = $2 AND k.revoked_at IS NULL AND (k.expires_at > $3 OR k.expires_at IS NULL) AND u.disabled_at IS NULL";
 }
 
 impl Conn {
@@ -89,6 +97,32 @@ impl Conn {
             deleted += execute!(self, EVENT_DELETE_BEFORE, topic.as_str(), last + 1)?;
         }
         Ok(deleted)
+    }
+
+    /// Whose a run is and in which meeting, for who wants to hear of it.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn event_run_place_find(&mut self, id: RunId) -> Result<Option<(UserId, MeetingId)>> {
+        fetch_optional!(self, EVENT_RUN_PLACE, id)
+    }
+
+    /// Whether what a listener proved itself with still counts: its session or key, and the
+    /// account behind it.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn event_listener_is_live(
+        &mut self,
+        user_id: UserId,
+        proof: &Proof,
+        now: Timestamp,
+    ) -> Result<bool> {
+        let row: Option<(i32,)> = match proof {
+            Proof::Session(id) => fetch_optional!(self, EVENT_SESSION_LIVE, *id, user_id, now)?,
+            Proof::ApiKey(id, _) => fetch_optional!(self, EVENT_KEY_LIVE, *id, user_id, now)?,
+        };
+        Ok(row.is_some())
     }
 
     /// Erases all events of a topic and its counter.

@@ -48,3 +48,5 @@ pub use one_time::*;
 pub use sessions::*;
 pub use runs::MeetingAgentRow;
 pub use notes::*;
+pub use idempotency::*;
+pub use webhooks::*;

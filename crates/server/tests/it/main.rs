@@ -2,6 +2,8 @@
 
 mod envelope;
 mod people;
+mod idempotency;
+mod openapi;
 mod rest {
     mod account;
     mod admin;
@@ -21,3 +23,4 @@ mod rest {
     mod transcript;
     mod webhooks;
 }
+mod ws;

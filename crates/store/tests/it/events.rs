@@ -1,6 +1,8 @@
 //! Events count without gaps, also when writers race.
 
-use meetmind_core::{EventKind, EventTopic, Id, MeetingId, Timestamp};
+use meetmind_core::{
+    ApiKeyId, EventKind, EventTopic, Id, MeetingId, Proof, RunId, SessionId, Timestamp, UserId,
+};
 use meetmind_store::both_engines;
 use serde_json::json;
 
@@ -43,4 +45,14 @@ both_engines!(trimming_keeps_what_is_young_and_says_where_it_begins, db => {
     let mut read = db.store.read().await.expect("a connection");
     assert_eq!(read.event_range(topic(1)).await.expect("a range"), (5, 4));
     assert_eq!(read.event_list(topic(1), 0, 10).await.expect("events").len(), 2);
+});
+
+both_engines!(a_listener_counts_only_while_its_session_and_account_do, db => {
+    let (user_id, session) = (UserId::from_uuid(uuid::Uuid::from_u128(1)), SessionId::from_uuid(uuid::Uuid::from_u128(2)));
+    let mut tx = db.store.begin().await.expect("a transaction");
+    db.store.seed_user(&mut tx, user_id, "a@example.com").await.expect("a user");
+    for proof in [Proof::Session(session), Proof::ApiKey(ApiKeyId::from_uuid(uuid::Uuid::from_u128(3)), vec![])] {
+        assert!(!tx.event_listener_is_live(user_id, &proof, Timestamp::from_micros(5)).await.expect("an answer"));
+    }
+    assert_eq!(tx.event_run_place_find(RunId::from_uuid(uuid::Uuid::from_u128(4))).await.expect("an answer"), None);
 });

@@ -1,8 +1,10 @@
 //! The store's tests: every body runs on SQLite and, where a server is at hand, on Postgres.
 
 mod events;
+mod idempotency;
 mod meetings;
 mod messages;
 mod participants;
 mod schema;
 mod segments;
+mod webhooks;

@@ -1,1 +1,175 @@
-//! `events`
+//! `/api/meetings/{id}/events`
+
+use axum::body::Body;
+use axum::http::{Method, Request};
+use meetmind_core::*;
+use meetmind_server::testing::{TestAnswer, TestServer};
+use serde_json::{Value, json};
+
+async fn room() -> (TestServer, Actor, MeetingId) {
+    let server = TestServer::new().await;
+    let anna = server.app.user("anna").await;
+    let made = server
+        .post(&anna, "/api/meetings", json!({ "title": "Weekly" }))
+        .await;
+    let id = made.data()["id"]
+        .as_str()
+        .expect("an id")
+        .parse()
+        .expect("an id");
+    (server, anna, id)
+}
+
+/// The events of a stream that ended: id, name, data.
+fn parsed(answer: &TestAnswer) -> Vec<(Option<i64>, String, Value)> {
+    let text = String::from_utf8(answer.bytes.to_vec()).expect("text");
+    text.split("\n\n")
+        .filter(|block| block.contains("data:"))
+        .map(|block| {
+            let field = |name: &str| {
+                block
+                    .lines()
+                    .find_map(|line| line.strip_prefix(name))
+                    .map(str::trim)
+            };
+            let id = field("id:").map(|id| id.parse().expect("a number"));
+            let data = serde_json::from_str(field("data:").expect("data")).expect("JSON");
+            (id, field("event:").expect("a name").to_owned(), data)
+        })
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_goes_on_where_it_broke_off_and_ends_with_the_meeting() {
+    let (server, anna, id) = room().await;
+    let topic = EventTopic::Meeting(id);
+    server
+        .app
+        .events(topic, EventKind::MessagePosted, json!({ "n": 1 }), 700)
+        .await;
+    let request = Request::get(format!("/api/meetings/{id}/events?after=600"))
+        .header("last-event-id", "1")
+        .body(Body::empty())
+        .expect("a request");
+    let stream = server.send(&anna, request);
+    let rest = async {
+        while server.app.app.bus().listeners() == 0 {
+            tokio::task::yield_now().await;
+        }
+        server
+            .app
+            .events(topic, EventKind::MessagePosted, json!({ "n": 2 }), 300)
+            .await;
+        server
+            .call(
+                &anna,
+                Method::DELETE,
+                &format!("/api/meetings/{id}"),
+                Value::Null,
+            )
+            .await;
+    };
+    let (answer, ()) = tokio::join!(stream, rest);
+    assert_eq!(answer.headers["content-type"], "text/event-stream");
+    let events = parsed(&answer);
+    let numbers: Vec<i64> = events.iter().filter_map(|event| event.0).collect();
+    // `Last-Event-ID` comes before `after`. The deletion is number 1002, if it was heard in time.
+    assert_eq!(numbers[..1000], (2..=1001).collect::<Vec<i64>>()[..]);
+    assert_eq!(events[0].1, "message.posted");
+    assert_eq!(events[0].2["seq"], 2);
+    assert_eq!(events.last().expect("an end").1, "closed");
+}
+
+#[tokio::test]
+async fn what_is_no_longer_kept_is_gone() {
+    let (server, anna, id) = room().await;
+    let future = Timestamp::parse("2030-01-01T00:00:00Z").expect("a time");
+    let mut tx = server.app.db.store.begin().await.expect("a change");
+    tx.event_trim(future, 10).await.expect("a trim");
+    tx.commit().await.expect("a commit");
+    let answer = server
+        .get(&anna, &format!("/api/meetings/{id}/events?after=0"))
+        .await;
+    let topic = EventTopic::Meeting(id).to_string();
+    assert_eq!(
+        parsed(&answer),
+        vec![(
+            Some(1),
+            "gone".to_owned(),
+            json!({ "op": "gone", "topic": topic, "oldest": 2 })
+        )]
+    );
+}
+
+#[tokio::test]
+async fn a_stream_opens_only_to_who_may_read_what_is_said() {
+    let (server, anna, id) = room().await;
+    let stranger = server.app.user("eve").await;
+    let path = format!("/api/meetings/{id}/events");
+    let Actor::User { user_id, role, .. } = anna.clone() else {
+        panic!("a user");
+    };
+    let key = Actor::User {
+        user_id,
+        role,
+        proof: Proof::ApiKey(
+            ApiKeyId::from_uuid(uuid::Uuid::from_u128(5)),
+            vec![Scope::MeetingsRead],
+        ),
+    };
+    assert_eq!(
+        server.get(&Actor::Anonymous, &path).await.code(),
+        "UNAUTHENTICATED"
+    );
+    assert_eq!(server.get(&stranger, &path).await.code(), "NOT_FOUND");
+    assert_eq!(server.get(&key, &path).await.code(), "SCOPE_MISSING");
+    assert_eq!(
+        server.get(&anna, &format!("{path}?after=-1")).await.code(),
+        "VALIDATION_FAILED"
+    );
+    let odd = Request::get(&path)
+        .header("last-event-id", "x")
+        .body(Body::empty())
+        .expect("a request");
+    assert_eq!(server.send(&anna, odd).await.code(), "VALIDATION_FAILED");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_ends_when_its_session_does_and_when_the_server_drains() {
+    let (server, anna, id) = room().await;
+    let Actor::User { user_id, role, .. } = anna.clone() else {
+        panic!("a user");
+    };
+    let ended = Actor::User {
+        user_id,
+        role,
+        proof: Proof::Session(SessionId::from_uuid(uuid::Uuid::from_u128(77))),
+    };
+    let path = format!("/api/meetings/{id}/events");
+    let listening = async {
+        while server.app.app.bus().listeners() == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    let (answer, ()) = tokio::join!(server.get(&ended, &path), async {
+        listening.await;
+        // The listener may not have opened its second ear yet: said until it hears.
+        while server.app.app.bus().listeners() > 0 {
+            server.app.app.bus().authority_changed(user_id);
+            tokio::task::yield_now().await;
+        }
+    });
+    let events = parsed(&answer);
+    assert_eq!(
+        (events[0].1.as_str(), events[0].2["reason"].clone()),
+        ("closed", json!("SESSION_REVOKED"))
+    );
+    let (answer, ()) = tokio::join!(server.get(&anna, &path), async {
+        while server.app.app.bus().listeners() == 0 {
+            tokio::task::yield_now().await;
+        }
+        server.app.app.drain_begin();
+    });
+    // Either it was open and ended, or it came too late to open.
+    assert!(parsed(&answer).is_empty());
+}

@@ -1,0 +1,201 @@
+//! The AsyncAPI 3 document of the live events, from the same types as everything else.
+
+use meetmind_core::{
+    Action, Agent, Consent, Decision, Event, EventKind, Meeting, Memory, Message, Participant, Run,
+    Segment, Signal, SignalKind, Summary, Topic,
+};
+use serde_json::{Map, Value, json};
+use utoipa::OpenApi;
+
+use crate::ws::{ClientFrame, ServerFrame};
+
+/// The schemas that payloads are made of.
+#[derive(OpenApi)]
+#[openapi(components(schemas(
+    Action,
+    Agent,
+    ClientFrame,
+    Consent,
+    Decision,
+    Event,
+    Meeting,
+    Memory,
+    Message,
+    Participant,
+    Run,
+    Segment,
+    ServerFrame,
+    Signal,
+    Summary,
+    Topic
+)))]
+struct Schemas;
+
+/// The schema of an event's `data`. `Object` where it only names what it happened to.
+pub(super) const fn payload(kind: EventKind) -> &'static str {
+    use EventKind as K;
+    match kind {
+        K::MeetingCreated
+        | K::MeetingUpdated
+        | K::MeetingStarted
+        | K::MeetingEnded
+        | K::MeetingRestored => "Meeting",
+        K::ParticipantInvited
+        | K::ParticipantWaiting
+        | K::ParticipantJoined
+        | K::ParticipantLeft
+        | K::ParticipantUpdated
+        | K::ParticipantRemoved => "Participant",
+        K::ConsentChanged => "Consent",
+        K::SegmentDrafted | K::SegmentFinalized | K::SegmentCorrected => "Segment",
+        K::MessagePosted | K::AgentSpoke => "Message",
+        K::SummaryUpdated => "Summary",
+        K::TopicOpened | K::TopicUpdated | K::TopicFocused => "Topic",
+        K::ActionProposed | K::ActionUpdated => "Action",
+        K::DecisionProposed | K::DecisionUpdated => "Decision",
+        K::AgentStateChanged => "Run",
+        K::MemorySaved | K::MemoryUpdated => "Memory",
+        K::AgentUpdated => "Agent",
+        K::MeetingArchived
+        | K::MeetingErased
+        | K::SegmentErased
+        | K::ContextUpdated
+        | K::ToolCalled
+        | K::MemoryDeleted
+        | K::WebhookTested => "Object",
+    }
+}
+
+/// The AsyncAPI 3 document of the live events.
+pub fn asyncapi_document() -> Value {
+    let mut schemas = schemas();
+    let mut messages = Map::new();
+    for kind in EventKind::ALL {
+        let name = kind.as_str();
+        messages.insert(name.to_owned(), event_message(*kind));
+    }
+    for (name, frame) in [("command", "ClientFrame"), ("reply", "ServerFrame")] {
+        messages.insert(
+            name.to_owned(),
+            json!({ "name": name, "contentType": "application/json", "payload": schema_ref(frame) }),
+        );
+    }
+    messages.insert(
+        "signal".to_owned(),
+        json!({
+            "name": "signal",
+            "title": "What passes without a number and is not kept",
+            "contentType": "application/json",
+            "payload": schema_ref("Signal"),
+            "examples": [{ "payload": { "topic": "meeting:mtg_01k9zq8v7w8r3t5y6h2j4n6p8q", "type": SignalKind::Typing, "data": { "participant_id": "par_01k9zq8v7w8r3t5y6h2j4n6p8q" } } }],
+        }),
+    );
+    schemas.insert(
+        "Object".to_owned(),
+        json!({ "type": "object", "description": "Names what it happened to." }),
+    );
+    let events: Vec<&str> = EventKind::ALL.iter().map(|kind| kind.as_str()).collect();
+    let of_channel = |channel: &str, names: &[&str]| -> Vec<Value> {
+        names
+            .iter()
+            .map(|name| json!({ "$ref": format!("#/channels/{channel}/messages/{}", pointer(name)) }))
+            .collect()
+    };
+    let channel_messages = |names: &[&str]| -> Map<String, Value> {
+        names
+            .iter()
+            .map(|name| {
+                (
+                    (*name).to_owned(),
+                    json!({ "$ref": format!("#/components/messages/{}", pointer(name)) }),
+                )
+            })
+            .collect()
+    };
+    let mut down: Vec<&str> = events.clone();
+    down.extend(["signal", "reply"]);
+    let mut socket: Vec<&str> = down.clone();
+    socket.push("command");
+    json!({
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "MeetMind live events",
+            "version": env!("CARGO_PKG_VERSION"),
+            "license": { "name": "Apache-2.0" },
+            "description": "The same stored events over a WebSocket (`/ws`) and as server-sent events. \
+                The topics `meeting:…`, `run:…` and `user:…` each count their own `seq` from 1, without gaps; \
+                come back with the last number you had, and nothing is lost or doubled. \
+                The first frame on the WebSocket is `{\"op\":\"auth\",\"token\":\"…\"}`, answered by `{\"op\":\"ready\"}` \
+                (a browser cookie or a single-use `?ticket=` from `POST /auth/ws-ticket` serve in its place). \
+                Close codes: 4401 not or no longer authenticated, 1008 too many refused frames or streams, \
+                1012 the server restarts, 1013 you read too slowly or it is overloaded."
+        },
+        "defaultContentType": "application/json",
+        "servers": {
+            "here": {
+                "host": "{host}",
+                "protocol": "ws",
+                "description": "The server that this document came from; `wss` behind TLS.",
+                "variables": { "host": { "default": "127.0.0.1:8000" } },
+                "security": [{ "$ref": "#/components/securitySchemes/bearer" }]
+            }
+        },
+        "channels": {
+            "socket": {
+                "address": "/ws",
+                "title": "Events, signals and commands",
+                "bindings": { "ws": { "method": "GET", "query": { "type": "object", "properties": { "ticket": { "type": "string", "description": "A single-use ticket." } } }, "bindingVersion": "0.1.0" } },
+                "messages": channel_messages(&socket)
+            },
+            "stream": {
+                "address": "/api/meetings/{id}/events",
+                "title": "A meeting's events as server-sent events",
+                "description": "`id` is the `seq`, `event` the type, `data` the event. `gone` and `closed` end it.",
+                "parameters": { "id": { "description": "The meeting." } },
+                "messages": channel_messages(&events)
+            }
+        },
+        "operations": {
+            "command": { "action": "receive", "channel": { "$ref": "#/channels/socket" }, "summary": "What clients send: auth, subscribe, unsubscribe, signal, ping.", "messages": of_channel("socket", &["command"]) },
+            "listen": { "action": "send", "channel": { "$ref": "#/channels/socket" }, "summary": "Events and signals of the topics subscribed to, and answers to commands.", "messages": of_channel("socket", &down) },
+            "follow": { "action": "send", "channel": { "$ref": "#/channels/stream" }, "summary": "The events of one meeting.", "messages": of_channel("stream", &events) }
+        },
+        "components": {
+            "messages": messages,
+            "schemas": schemas,
+            "securitySchemes": { "bearer": { "type": "http", "scheme": "bearer", "description": "Sent in the first frame, not in a header." } }
+        }
+    })
+}
+
+/// The core schemas and all they refer to. `#/components/schemas/…` means the same in both kinds
+/// of document.
+fn schemas() -> Map<String, Value> {
+    let components = Schemas::openapi().components.unwrap_or_default();
+    match serde_json::to_value(components.schemas) {
+        Ok(Value::Object(schemas)) => schemas,
+        _ => Map::new(),
+    }
+}
+
+fn event_message(kind: EventKind) -> Value {
+    json!({
+        "name": kind.as_str(),
+        "contentType": "application/json",
+        "payload": {
+            "allOf": [
+                schema_ref("Event"),
+                { "type": "object", "properties": { "type": { "const": kind.as_str() }, "data": schema_ref(payload(kind)) } }
+            ]
+        }
+    })
+}
+
+fn schema_ref(name: &str) -> Value {
+    json!({ "$ref": format!("#/components/schemas/{name}") })
+}
+
+/// A name as part of a JSON pointer.
+fn pointer(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
+}

@@ -1,8 +1,0 @@
-//! ws
-
-use axum::Router;
-use meetmind_app::App;
-
-pub(crate) fn router() -> Router<App> {
-    Router::new()
-}

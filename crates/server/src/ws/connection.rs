@@ -1,0 +1,529 @@
+//! One socket, from the first frame to the last.
+//!
+//! One task reads, listens and writes. While it writes it does not listen, so a slow client
+//! holds no memory: the ring of the bus moves on without it, and it reads what it missed from
+//! the store, page by page, at its own pace.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
+use futures_util::SinkExt;
+use meetmind_app::{App, Published, StreamGuard, TopicStart};
+use meetmind_core::{Actor, Code, Ctx, Error, Event, EventTopic, SignalKind};
+use serde_json::Value;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+
+use super::cursor::{Cursor, PAGE, Verdict, ends_topic};
+use super::frames::{self, ClientFrame, ServerFrame};
+
+/// How long the first frame may take.
+const AUTH_WAIT: Duration = Duration::from_secs(10);
+/// How long a write may wait for the client.
+const WRITE_WAIT: Duration = Duration::from_secs(30);
+/// How often the client is asked for a sign of life.
+const PING_EVERY: Duration = Duration::from_secs(20);
+/// After this time without any frame, not even a pong, the client is gone.
+const SILENCE_MAX: Duration = Duration::from_secs(65);
+/// How often the session or key behind the socket is looked at.
+const RECHECK_EVERY: Duration = Duration::from_secs(60);
+/// Topics per socket.
+const SUBSCRIPTIONS_MAX: usize = 100;
+/// Refused frames per socket.
+const BAD_FRAMES_MAX: u32 = 20;
+/// Events written together.
+const BATCH: usize = 256;
+/// Signals a socket may send at once, and per second in the long run.
+const SIGNAL_BURST: f64 = 40.0;
+const SIGNALS_PER_SECOND: f64 = 20.0;
+
+/// Why a socket ends.
+enum End {
+    /// With this code and reason.
+    Close(u16, &'static str),
+    /// The client is gone.
+    Lost,
+}
+
+const POLICY: u16 = 1008;
+const RESTARTING: u16 = 1012;
+const TRY_LATER: u16 = 1013;
+const UNAUTHENTICATED: u16 = 4401;
+
+/// One socket.
+pub(super) struct Connection {
+    app: App,
+    ctx: Ctx,
+    socket: WebSocket,
+    cursors: HashMap<EventTopic, Cursor>,
+    bad_frames: u32,
+    signals: Budget,
+    heard_at: Instant,
+}
+
+impl Connection {
+    pub(super) fn new(app: App, ctx: Ctx, socket: WebSocket) -> Self {
+        Self {
+            app,
+            ctx,
+            socket,
+            cursors: HashMap::new(),
+            bad_frames: 0,
+            signals: Budget::new(),
+            heard_at: Instant::now(),
+        }
+    }
+
+    /// Serves the socket to its end.
+    pub(super) async fn run(mut self) {
+        let End::Close(code, reason) = self.serve().await else {
+            return;
+        };
+        let frame = CloseFrame {
+            code,
+            reason: Utf8Bytes::from_static(reason),
+        };
+        // The client may be the one that does not read: it gets a second to take its leave.
+        let _ = timeout(
+            Duration::from_secs(1),
+            self.socket.send(Message::Close(Some(frame))),
+        )
+        .await;
+    }
+
+    async fn serve(&mut self) -> End {
+        let _guard = match self.enter().await {
+            Ok(guard) => guard,
+            Err(end) => return end,
+        };
+        match self.listen().await {
+            Ok(()) => End::Lost,
+            Err(end) => end,
+        }
+    }
+
+    /// Finds out who this is and counts the stream.
+    async fn enter(&mut self) -> Result<StreamGuard, End> {
+        if self.ctx.actor == Actor::Anonymous {
+            match timeout(AUTH_WAIT, self.first_frame()).await {
+                Ok(Ok(actor)) => self.ctx.actor = actor,
+                Ok(Err(end)) => return Err(end),
+                Err(_) => return Err(End::Close(UNAUTHENTICATED, "no auth frame came in time")),
+            }
+        }
+        match self.app.stream_open(&self.ctx.actor) {
+            Ok(guard) => Ok(guard),
+            Err(error) if error.code == Code::Draining => {
+                Err(End::Close(RESTARTING, "the server is shutting down"))
+            }
+            Err(error) => {
+                self.send(&ServerFrame::error(&error)).await?;
+                Err(End::Close(POLICY, "too many streams are open"))
+            }
+        }
+    }
+
+    async fn first_frame(&mut self) -> Result<Actor, End> {
+        let refused = loop {
+            match self.socket.recv().await {
+                Some(Ok(Message::Text(text))) => match frames::parse(&text) {
+                    Ok(ClientFrame::Auth { token }) => match self.app.authenticate(&token).await {
+                        Ok(actor) => return Ok(actor),
+                        Err(error) => break error,
+                    },
+                    Ok(_) => break Error::new(Code::Unauthenticated, "send the auth frame first"),
+                    Err(error) => break error,
+                },
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                Some(Ok(Message::Binary(_))) => {
+                    break Error::new(Code::BadRequest, "send text frames");
+                }
+                Some(Ok(Message::Close(_))) | None => return Err(End::Lost),
+                Some(Err(_)) => return Err(End::Close(1009, "the frame cannot be read")),
+            }
+        };
+        self.send(&ServerFrame::error(&refused)).await?;
+        Err(End::Close(UNAUTHENTICATED, "not authenticated"))
+    }
+
+    async fn listen(&mut self) -> Result<(), End> {
+        // Before anything is read from the store, so that nothing falls between.
+        let mut bus = self.app.bus().subscribe();
+        let mut authority = self.app.bus().authority();
+        let mut drain = self.app.drain_signal();
+        let (mut ping, mut recheck) = (ticks(PING_EVERY), ticks(RECHECK_EVERY));
+        self.heard_at = Instant::now();
+        self.send(&ServerFrame::Ready).await?;
+        loop {
+            if *drain.borrow() {
+                return Err(End::Close(RESTARTING, "the server is shutting down"));
+            }
+            let behind = self
+                .cursors
+                .iter()
+                .find_map(|(topic, cursor)| cursor.behind.then_some(*topic));
+            tokio::select! {
+                frame = self.socket.recv() => self.received(frame).await?,
+                () = std::future::ready(()), if behind.is_some() => {
+                    if let Some(topic) = behind {
+                        self.catch_up(topic).await?;
+                    }
+                }
+                published = bus.recv(), if behind.is_none() => self.published(published, &mut bus).await?,
+                user = authority.recv() => {
+                    let me = match user {
+                        Ok(user_id) => self.ctx.actor.user_id() == Some(user_id),
+                        Err(_) => true,
+                    };
+                    if me {
+                        self.recheck_all().await?;
+                    }
+                }
+                _ = drain.changed() => {}
+                _ = recheck.tick() => self.recheck_all().await?,
+                _ = ping.tick() => {
+                    if self.heard_at.elapsed() > SILENCE_MAX {
+                        return Err(End::Lost);
+                    }
+                    self.write(Message::Ping(Bytes::new())).await?;
+                }
+            }
+        }
+    }
+
+    /// Takes one frame of the client.
+    async fn received(&mut self, frame: Option<Result<Message, axum::Error>>) -> Result<(), End> {
+        self.heard_at = Instant::now();
+        let outcome = match frame {
+            Some(Ok(Message::Text(text))) => match frames::parse(&text) {
+                Ok(frame) => self.obey(frame).await?,
+                Err(error) => Err(error),
+            },
+            Some(Ok(Message::Binary(_))) => Err(Error::new(Code::BadRequest, "send text frames")),
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => return Ok(()),
+            Some(Ok(Message::Close(_))) | None => return Err(End::Lost),
+            Some(Err(_)) => return Err(End::Close(1009, "the frame cannot be read")),
+        };
+        let Err(error) = outcome else { return Ok(()) };
+        if matches!(
+            error.code,
+            Code::BadRequest | Code::InvalidJson | Code::ValidationFailed
+        ) {
+            self.bad_frames += 1;
+        }
+        self.send(&ServerFrame::error(&error)).await?;
+        if self.bad_frames >= BAD_FRAMES_MAX {
+            return Err(End::Close(POLICY, "too many frames were refused"));
+        }
+        Ok(())
+    }
+
+    /// Does what a frame asks. The inner error is for the client; the connection stays.
+    async fn obey(&mut self, frame: ClientFrame) -> Result<Result<(), Error>, End> {
+        let done = match frame {
+            ClientFrame::Auth { .. } => Err(Error::new(
+                Code::BadRequest,
+                "you are authenticated already",
+            )),
+            ClientFrame::Ping => {
+                self.send(&ServerFrame::Pong).await?;
+                Ok(())
+            }
+            ClientFrame::Subscribe { topic, after } => match frames::topic(&topic) {
+                Ok(topic) => return self.subscribe(topic, after).await,
+                Err(error) => Err(error),
+            },
+            ClientFrame::Unsubscribe { topic } => match frames::topic(&topic) {
+                Ok(topic) => {
+                    self.cursors.remove(&topic);
+                    let topic = topic.to_string();
+                    self.send(&ServerFrame::Unsubscribed { topic }).await?;
+                    Ok(())
+                }
+                Err(error) => Err(error),
+            },
+            ClientFrame::Signal { topic, kind, data } => {
+                frames::topic(&topic).and_then(|topic| self.signal(topic, kind, data))
+            }
+        };
+        Ok(done)
+    }
+
+    async fn subscribe(
+        &mut self,
+        topic: EventTopic,
+        after: Option<i64>,
+    ) -> Result<Result<(), Error>, End> {
+        if self.cursors.len() >= SUBSCRIPTIONS_MAX && !self.cursors.contains_key(&topic) {
+            return Ok(Err(Error::new(
+                Code::QuotaExceeded,
+                "a socket holds at most 100 subscriptions",
+            )));
+        }
+        let ctx = self.ctx_now();
+        match self.app.topic_start(&ctx, topic, after).await {
+            Ok(TopicStart::From {
+                access,
+                after,
+                last,
+            }) => {
+                self.cursors.insert(topic, Cursor::new(access, after, last));
+                self.send(&ServerFrame::Subscribed {
+                    topic: topic.to_string(),
+                    seq: last,
+                })
+                .await?;
+            }
+            Ok(TopicStart::Gone { oldest }) => {
+                self.cursors.remove(&topic);
+                let topic = topic.to_string();
+                self.send(&ServerFrame::Gone { topic, oldest }).await?;
+            }
+            Err(error) => return Ok(Err(error)),
+        }
+        Ok(Ok(()))
+    }
+
+    fn signal(&mut self, topic: EventTopic, kind: SignalKind, data: Value) -> Result<(), Error> {
+        let Some(cursor) = self.cursors.get(&topic) else {
+            return Err(Error::new(Code::NotFound, "subscribe to the topic first"));
+        };
+        if !self.signals.spend() {
+            return Err(Error::new(Code::RateLimited, "too many signals"));
+        }
+        self.app.signal_send(topic, cursor.access, kind, data)
+    }
+
+    /// Sends the next page of what the client missed in a topic.
+    async fn catch_up(&mut self, topic: EventTopic) -> Result<(), End> {
+        let Some(after) = self.cursors.get(&topic).map(|cursor| cursor.last) else {
+            return Ok(());
+        };
+        let ctx = self.ctx_now();
+        let (access, events) = match self.app.topic_page(&ctx, topic, after, PAGE).await {
+            Ok(page) => page,
+            Err(error) => return self.refuse(topic, &error).await,
+        };
+        let Some(cursor) = self.cursors.get_mut(&topic) else {
+            return Ok(());
+        };
+        if !cursor.take_page(access, &events) {
+            self.cursors.remove(&topic);
+            let oldest = self.app.topic_oldest(topic).await.unwrap_or(1);
+            let topic = topic.to_string();
+            return self.send(&ServerFrame::Gone { topic, oldest }).await;
+        }
+        for event in &events {
+            let text = serde_json::to_string(event).unwrap_or_default();
+            self.feed(Message::Text(text.into())).await?;
+        }
+        self.flush().await
+    }
+
+    /// Takes what the bus brings, and what waits behind it, and writes it together.
+    async fn published(
+        &mut self,
+        first: Result<Published, RecvError>,
+        bus: &mut Receiver<Published>,
+    ) -> Result<(), End> {
+        let mut next = match first {
+            Ok(published) => Some(published),
+            Err(RecvError::Lagged(_)) => {
+                self.all_behind();
+                None
+            }
+            Err(RecvError::Closed) => return Err(End::Lost),
+        };
+        let (mut fed, mut taken) = (false, 0);
+        while let Some(published) = next.take() {
+            fed |= self.pass_on(published).await?;
+            taken += 1;
+            if taken == BATCH {
+                break;
+            }
+            next = match bus.try_recv() {
+                Ok(published) => Some(published),
+                Err(TryRecvError::Lagged(_)) => {
+                    self.all_behind();
+                    None
+                }
+                Err(TryRecvError::Empty | TryRecvError::Closed) => None,
+            };
+        }
+        if fed { self.flush().await } else { Ok(()) }
+    }
+
+    /// Passes one thing on, if the client listens to its topic; gives whether it did.
+    async fn pass_on(&mut self, published: Published) -> Result<bool, End> {
+        match published {
+            Published::Signal { topic, json } => {
+                if !self.cursors.contains_key(&topic) {
+                    return Ok(false);
+                }
+                self.feed(text(json)?).await?;
+                Ok(true)
+            }
+            Published::Event { topic, event, json } => {
+                let Some(cursor) = self.cursors.get_mut(&topic) else {
+                    return Ok(false);
+                };
+                if cursor.is_touched_by(&event) {
+                    return self.touched(topic, &event, json).await;
+                }
+                if cursor.meet(event.seq) != Verdict::Deliver {
+                    return Ok(false);
+                }
+                self.feed(text(json)?).await?;
+                Ok(true)
+            }
+        }
+    }
+
+    /// An event that may end the client's part in the topic.
+    async fn touched(
+        &mut self,
+        topic: EventTopic,
+        event: &Event,
+        json: Bytes,
+    ) -> Result<bool, End> {
+        let last_word = ends_topic(event);
+        if !last_word && !self.recheck(topic).await? {
+            return Ok(true);
+        }
+        let verdict = self.cursors.get_mut(&topic).map(|c| c.meet(event.seq));
+        if verdict == Some(Verdict::Deliver) {
+            self.feed(text(json)?).await?;
+        }
+        // What came before the last word is not lost with it: the page from the store looks
+        // at the authority by itself.
+        if last_word && verdict != Some(Verdict::Behind) {
+            self.recheck(topic).await?;
+        }
+        Ok(true)
+    }
+
+    /// Looks whether the client may still hear a topic; gives whether it may.
+    async fn recheck(&mut self, topic: EventTopic) -> Result<bool, End> {
+        let ctx = self.ctx_now();
+        match self.app.topic_access(&ctx, topic).await {
+            Ok(access) => {
+                if let Some(cursor) = self.cursors.get_mut(&topic) {
+                    cursor.access = access;
+                }
+                Ok(true)
+            }
+            Err(error) => self.refuse(topic, &error).await.map(|()| false),
+        }
+    }
+
+    /// Looks whether the session or key still counts, and whether each topic is still open.
+    async fn recheck_all(&mut self) -> Result<(), End> {
+        match self.app.listener_check(&self.ctx.actor).await {
+            Ok(()) => {}
+            Err(error) if error.code == Code::SessionRevoked => {
+                return Err(End::Close(UNAUTHENTICATED, "the session was ended"));
+            }
+            Err(_) => return Err(End::Close(TRY_LATER, "try again later")),
+        }
+        let topics: Vec<EventTopic> = self.cursors.keys().copied().collect();
+        for topic in topics {
+            self.recheck(topic).await?;
+        }
+        Ok(())
+    }
+
+    /// Ends a subscription with the reason. When the reason is ours, the whole socket ends: the
+    /// client comes back with its numbers and misses nothing.
+    async fn refuse(&mut self, topic: EventTopic, error: &Error) -> Result<(), End> {
+        if error.code.status() >= 500 {
+            return Err(End::Close(TRY_LATER, "try again later"));
+        }
+        self.cursors.remove(&topic);
+        self.send(&ServerFrame::Closed {
+            topic: topic.to_string(),
+            reason: error.code.to_string(),
+        })
+        .await
+    }
+
+    fn all_behind(&mut self) {
+        for cursor in self.cursors.values_mut() {
+            cursor.behind = true;
+        }
+    }
+
+    fn ctx_now(&self) -> Ctx {
+        Ctx {
+            now: self.app.now(),
+            ..self.ctx.clone()
+        }
+    }
+
+    async fn send(&mut self, frame: &ServerFrame) -> Result<(), End> {
+        self.write(Message::Text(frame.text().into())).await
+    }
+
+    async fn write(&mut self, message: Message) -> Result<(), End> {
+        in_time(self.socket.send(message)).await
+    }
+
+    async fn feed(&mut self, message: Message) -> Result<(), End> {
+        in_time(self.socket.feed(message)).await
+    }
+
+    async fn flush(&mut self) -> Result<(), End> {
+        in_time(self.socket.flush()).await
+    }
+}
+
+/// The text that all listeners share; no copy is made.
+fn text(json: Bytes) -> Result<Message, End> {
+    Utf8Bytes::try_from(json)
+        .map(Message::Text)
+        .map_err(|_| End::Close(1011, "an event could not be written"))
+}
+
+async fn in_time(write: impl Future<Output = Result<(), axum::Error>>) -> Result<(), End> {
+    match timeout(WRITE_WAIT, write).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) => Err(End::Lost),
+        Err(_) => Err(End::Close(TRY_LATER, "the client reads too slowly")),
+    }
+}
+
+fn ticks(every: Duration) -> tokio::time::Interval {
+    let mut ticks = interval(every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks.reset();
+    ticks
+}
+
+/// What a socket may still send of signals.
+struct Budget {
+    left: f64,
+    at: Instant,
+}
+
+impl Budget {
+    fn new() -> Self {
+        Self {
+            left: SIGNAL_BURST,
+            at: Instant::now(),
+        }
+    }
+
+    fn spend(&mut self) -> bool {
+        let now = Instant::now();
+        let earned = now.duration_since(self.at).as_secs_f64() * SIGNALS_PER_SECOND;
+        self.left = (self.left + earned).min(SIGNAL_BURST);
+        self.at = now;
+        if self.left < 1.0 {
+            return false;
+        }
+        self.left -= 1.0;
+        true
+    }
+}

@@ -1,0 +1,94 @@
+//! `/ws`: live events and signals over one socket.
+
+mod connection;
+mod cursor;
+mod frames;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::extract::{Extension, State};
+use axum::http::{HeaderMap, header};
+use axum::response::Response;
+use axum::routing::get;
+use meetmind_app::App;
+use meetmind_core::{Actor, Code, Error};
+use serde::Deserialize;
+
+use crate::extract::{Caller, Query};
+use crate::reply::Failure;
+use crate::router::Settings;
+use connection::Connection;
+
+pub(crate) use cursor::{Cursor, PAGE, Verdict, ends_topic};
+pub(crate) use frames::{ClientFrame, ServerFrame};
+
+/// The largest frame a client may send, in bytes.
+const FRAME_MAX: usize = 64 * 1024;
+/// Small buffers: a thousand listeners hold a thousand of them.
+const READ_BUFFER: usize = 4 * 1024;
+/// Frames gathered before they are written together.
+const WRITE_BUFFER: usize = 16 * 1024;
+
+/// The origins, besides our own, whose pages may use a cookie here.
+#[derive(Debug, Clone)]
+struct Origins(Arc<[String]>);
+
+pub(crate) fn router(settings: &Settings) -> Router<App> {
+    Router::new()
+        .route("/ws", get(upgrade))
+        .layer(Extension(Origins(settings.cors_origins.clone().into())))
+}
+
+#[derive(Debug, Deserialize)]
+struct SocketParams {
+    ticket: Option<String>,
+}
+
+async fn upgrade(
+    State(app): State<App>,
+    Extension(origins): Extension<Origins>,
+    caller: Option<Caller>,
+    Query(params): Query<SocketParams>,
+    headers: HeaderMap,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Result<Response, Failure> {
+    let upgrade =
+        upgrade.map_err(|_| Error::new(Code::BadRequest, "open this path as a WebSocket"))?;
+    let mut ctx = match caller {
+        Some(Caller(ctx)) => ctx,
+        None => app.system_ctx(),
+    };
+    if let Some(ticket) = params.ticket {
+        ctx.actor = app.ws_ticket_redeem(&ticket).await?;
+    } else if ctx.actor != Actor::Anonymous && !origin_is_ours(&app, &origins, &headers) {
+        // A foreign page can open a socket with the visitor's cookie: its origin gives it away.
+        return Err(Error::forbidden("pages of this origin may not connect").into());
+    }
+    Ok(upgrade
+        .max_message_size(FRAME_MAX)
+        .max_frame_size(FRAME_MAX)
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(WRITE_BUFFER)
+        .on_upgrade(move |socket| Connection::new(app, ctx, socket).run()))
+}
+
+/// Whether a page of this origin may act with the visitor's cookie. Without an origin it is no page.
+fn origin_is_ours(app: &App, origins: &Origins, headers: &HeaderMap) -> bool {
+    let Some(origin) = headers.get(header::ORIGIN) else {
+        return true;
+    };
+    let Ok(origin) = origin.to_str() else {
+        return false;
+    };
+    let own = url::Url::parse(&app.settings().public_url)
+        .map(|url| url.origin().ascii_serialization())
+        .unwrap_or_default();
+    origin.eq_ignore_ascii_case(&own)
+        || origins
+            .0
+            .iter()
+            .any(|allowed| allowed.trim_end_matches('/').eq_ignore_ascii_case(origin))
+}
