@@ -38,6 +38,7 @@ pub use ask::*;
 pub use bus::{Bus, Published};
 pub use change::Change;
 pub use clock::{Clock, Entropy, ManualClock, SystemClock};
+pub use health::*;
 pub use meetings::*;
 pub use messages::*;
 pub use notes::*;
@@ -62,6 +63,7 @@ struct Inner {
     agents: agents::State,
     jobs: jobs::State,
     outbound: outbound::Client,
+    health: health::State,
 }
 
 impl App {
@@ -90,6 +92,7 @@ impl App {
             agents: agents::State::default(),
             jobs: jobs::State::default(),
             outbound,
+            health: health::State::default(),
             settings,
         };
         Ok(Self {

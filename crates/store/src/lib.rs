@@ -32,4 +32,6 @@ pub use db::{Conn, Engine, Settings, Store, Synchronous};
 pub use error::{Error, Result};
 pub use statements::all as all_statements;
 
+pub use backup::*;
+
 pub use meetings::*;

@@ -1,6 +1,7 @@
 //! The wires' tests; `rest/` mirrors the URL tree.
 
 mod envelope;
+mod health;
 mod rest {
     mod account;
     mod admin;
