@@ -46,6 +46,7 @@ pub use change::Change;
 pub use clock::{Clock, Entropy, ManualClock, SystemClock};
 pub use idempotency::*;
 pub use live::{StreamGuard, TopicAccess, TopicStart, event_touches_listener};
+pub use health::*;
 pub use meetings::*;
 pub use memories::*;
 pub use messages::*;
@@ -77,6 +78,7 @@ struct Inner {
     jobs: jobs::State,
     notes: notes::State,
     outbound: outbound::Client,
+    health: health::State,
 }
 
 impl App {
@@ -108,6 +110,7 @@ impl App {
             jobs: jobs::State::default(),
             notes: notes::State::default(),
             outbound,
+            health: health::State::default(),
             settings,
         };
         Ok(Self {

@@ -28,6 +28,8 @@ pub struct Settings {
     pub notes_interval: Duration,
     /// How long a run's node may be silent before another takes over.
     pub run_lease: Duration,
+    /// What `/health` should tell people about this set-up.
+    pub notes: Vec<String>,
 }
 
 /// Who may make an account.
@@ -123,6 +125,7 @@ impl Default for Settings {
             archive_retention: Duration::from_secs(30 * 86_400),
             notes_interval: Duration::from_secs(2),
             run_lease: Duration::from_secs(15),
+            notes: Vec::new(),
         }
     }
 }

@@ -15,6 +15,7 @@ pub mod testing;
 mod web;
 mod ws;
 
+pub use health::{metrics_install, metrics_upkeep};
 pub use openapi::{asyncapi_document, error_reference, openapi_document};
 pub use reply::{Failure, Reply};
-pub use router::{Settings, router};
+pub use router::{Settings, router, router_as};

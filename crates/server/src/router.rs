@@ -1,6 +1,6 @@
 //! All routes in one list, grouped by what they are about.
 
-use axum::Router;
+use axum::{Extension, Router};
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
 use meetmind_app::App;
@@ -73,7 +73,16 @@ pub fn router(app: App, settings: &Settings) -> Router {
         })
         .layer(from_fn_with_state(app.clone(), middleware::authenticate))
         .layer(DefaultBodyLimit::max(settings.body_limit))
+        .layer(Extension(health::MetricsToken::new(
+            settings.metrics_token.as_deref(),
+        )))
         .layer(from_fn(web::security_headers))
         .layer(from_fn_with_state(app.clone(), middleware::observe))
         .with_state(app)
+}
+
+/// The same service with every request made by `actor`, whatever it carries: for the command line,
+/// which calls it in its own process. Never to be put on a socket.
+pub fn router_as(app: App, settings: &Settings, actor: meetmind_core::Actor) -> Router {
+    router(app, settings).layer(Extension(crate::extract::Identity::Known(actor)))
 }

@@ -38,6 +38,8 @@ pub use error::{Error, Result};
 pub use statements::all as all_statements;
 
 pub use erasure::ErasureCounts;
+pub use backup::*;
+
 pub use meetings::*;
 pub use memories::MemoryFilter;
 pub use search::*;

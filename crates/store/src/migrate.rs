@@ -17,11 +17,7 @@ impl Store {
     /// # Errors
     /// [`Error::NewerSchema`] when a newer program wrote the database: nothing is touched then.
     pub async fn migrate(&self, program_version: &str) -> Result<()> {
-        let known = SQLITE
-            .iter()
-            .map(|migration| migration.version)
-            .max()
-            .unwrap_or(0);
+        let known = Self::schema_known();
         if let Some(found) = self.schema_version().await?.filter(|found| *found > known) {
             let written_by = self
                 .instance_get("written_by")
@@ -38,6 +34,15 @@ impl Store {
             Db::Postgres(pool) => POSTGRES.run(pool).await?,
         }
         self.instance_set("written_by", program_version).await
+    }
+
+    /// The newest migration that this program has.
+    pub fn schema_known() -> i64 {
+        SQLITE
+            .iter()
+            .map(|migration| migration.version)
+            .max()
+            .unwrap_or(0)
     }
 
     /// The newest applied migration; `None` for an empty database.

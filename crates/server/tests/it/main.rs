@@ -4,6 +4,7 @@ mod envelope;
 mod people;
 mod idempotency;
 mod openapi;
+mod health;
 mod rest {
     mod account;
     mod admin;

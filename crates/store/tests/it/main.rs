@@ -1,5 +1,6 @@
 //! The store's tests: every body runs on SQLite and, where a server is at hand, on Postgres.
 
+mod backup;
 mod events;
 mod idempotency;
 mod meetings;
