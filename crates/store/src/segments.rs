@@ -57,8 +57,6 @@ statements! {
         SELECT e.id, $1, e.participant_id, e.speaker, e.text, e.start_ms, e.end_ms, e.confidence, TRUE, 'import', 1, $3, $3
         FROM jsonb_to_recordset($2) AS e (id UUID, participant_id UUID, speaker TEXT, text TEXT, start_ms BIGINT, end_ms BIGINT, confidence DOUBLE PRECISION)";
     SEGMENT_SPEAKERS = "SELECT id, name FROM participants WHERE meeting_id = $1 ORDER BY id LIMIT $2";
-    // Writes nothing new; on Postgres it makes writers of one meeting wait for one another.
-    MEETING_LOCK = "UPDATE meetings SET updated_at = updated_at WHERE id = $1";
     // What a segment's erasure takes along. Summaries and topics are made anew by the next pass.
     HIGHLIGHT_ERASE = "DELETE FROM highlights WHERE id IN (SELECT source_id FROM citations WHERE segment_id = $1 AND kind = 'highlight')";
     TOPIC_ERASE = "DELETE FROM topics WHERE id IN (SELECT source_id FROM citations WHERE segment_id = $1 AND kind = 'topic')";
@@ -294,15 +292,6 @@ impl Conn {
         limit: i64,
     ) -> Result<Vec<(ParticipantId, String)>> {
         fetch_all!(self, SEGMENT_SPEAKERS, meeting_id, limit)
-    }
-
-    /// Makes other writers that lock the meeting wait until this transaction ends.
-    ///
-    /// # Errors
-    /// When the database refuses.
-    pub async fn meeting_lock(&mut self, meeting_id: MeetingId) -> Result<()> {
-        execute!(self, MEETING_LOCK, meeting_id)?;
-        Ok(())
     }
 
     /// Erases a segment and every copy of its words: what was derived from it, memories and

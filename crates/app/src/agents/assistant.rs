@@ -355,6 +355,7 @@ mod tests {
             text: "“we ship on Friday” and more".to_owned(),
             citations: vec![citation(false), citation(true)],
             engine: "offline".to_owned(),
+            note: None,
         };
         let scope = AskScope::All;
         let (all, ids) = answer_text(&answer, scope, true);

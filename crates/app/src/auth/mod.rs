@@ -87,13 +87,6 @@ impl std::fmt::Debug for State {
     }
 }
 
-impl crate::App {
-    /// The one-time link that makes the first administrator; `None` once there is one.
-    pub async fn setup_link(&self) -> Result<Option<String>> {
-        Ok(None)
-    }
-}
-
 impl State {
     pub(crate) async fn load(
         store: &Store,
