@@ -29,6 +29,21 @@ pub(crate) fn router() -> OpenApiRouter<App> {
         .routes(routes!(invite, invite_renew))
 }
 
+/// A word or name that matters in a meeting.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(transparent)]
+#[schema(
+    min_length = 1,
+    max_length = 100,
+    pattern = r"^[^\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f][^\u0000-\u001f\u007f-\u009f]*$"
+)]
+struct GlossaryEntry(String);
+
+/// The entries as the use case takes them.
+fn glossary(entries: Vec<GlossaryEntry>) -> Vec<String> {
+    entries.into_iter().map(|entry| entry.0).collect()
+}
+
 /// A new meeting.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 struct MeetingBody {
@@ -63,10 +78,10 @@ struct MeetingBody {
     /// Days until memories of this meeting are deleted.
     #[schema(minimum = 1, maximum = 36500)]
     memory_retention_days: Option<i64>,
-    /// Words and names that matter here, of at most 100 characters.
+    /// Words and names that matter here.
     #[serde(default)]
     #[schema(max_items = 500)]
-    glossary: Vec<String>,
+    glossary: Vec<GlossaryEntry>,
     /// Agents of yours that come along.
     #[serde(default)]
     agents: Vec<AgentId>,
@@ -106,9 +121,9 @@ struct MeetingPatchBody {
     #[serde(default, deserialize_with = "patch_field")]
     #[schema(value_type = Option<i64>, minimum = 1, maximum = 36500)]
     memory_retention_days: Option<Option<i64>>,
-    /// Words and names that matter here, of at most 100 characters.
+    /// Words and names that matter here.
     #[schema(max_items = 500)]
-    glossary: Option<Vec<String>>,
+    glossary: Option<Vec<GlossaryEntry>>,
 }
 
 impl From<MeetingPatchBody> for MeetingPatch {
@@ -125,7 +140,7 @@ impl From<MeetingPatchBody> for MeetingPatch {
             consent_policy: body.consent_policy,
             memory_mode: body.memory_mode,
             memory_retention_days: body.memory_retention_days,
-            glossary: body.glossary,
+            glossary: body.glossary.map(glossary),
         }
     }
 }
@@ -243,7 +258,7 @@ async fn create(
         consent_policy: body.consent_policy,
         memory_mode: body.memory_mode,
         memory_retention_days: body.memory_retention_days,
-        glossary: body.glossary,
+        glossary: glossary(body.glossary),
         agents: body.agents,
     };
     let meeting = app.meeting_create(&ctx, new).await?;
