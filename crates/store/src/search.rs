@@ -39,8 +39,19 @@ macro_rules! meeting_part {
 macro_rules! containing {
     ($columns:literal, $table:literal, $words:literal) => {
         concat!(
-            "SELECT ", $columns, ", m.id AS meeting_id, ", meeting_part!(), " FROM ", $table, " x JOIN meetings m ON m.id = x.meeting_id ", visible!(),
-            " AND (lower(", $words, ") LIKE $6 ESCAPE '!' OR ", $words, " LIKE $7 ESCAPE '!') ORDER BY x.id DESC LIMIT $8"
+            "SELECT ",
+            $columns,
+            ", m.id AS meeting_id, ",
+            meeting_part!(),
+            " FROM ",
+            $table,
+            " x JOIN meetings m ON m.id = x.meeting_id ",
+            visible!(),
+            " AND (lower(",
+            $words,
+            ") LIKE $6 ESCAPE '!' OR ",
+            $words,
+            " LIKE $7 ESCAPE '!') ORDER BY x.id DESC LIMIT $8"
         )
     };
 }
@@ -84,10 +95,12 @@ pub enum SearchMatch {
 
 /// Words that every sentence may have: one of them alone finds nothing.
 const EMPTY_WORDS: &[&str] = &[
-    "a", "about", "an", "and", "are", "as", "at", "be", "been", "but", "by", "can", "could", "did", "do", "does", "for", "from",
-    "had", "has", "have", "he", "her", "his", "how", "i", "if", "in", "is", "it", "its", "me", "my", "no", "not", "of", "on", "or",
-    "our", "s", "she", "should", "so", "t", "than", "that", "the", "their", "them", "then", "there", "they", "this", "to", "us",
-    "was", "we", "were", "what", "when", "where", "which", "who", "why", "will", "with", "would", "you", "your",
+    "a", "about", "an", "and", "are", "as", "at", "be", "been", "but", "by", "can", "could", "did",
+    "do", "does", "for", "from", "had", "has", "have", "he", "her", "his", "how", "i", "if", "in",
+    "is", "it", "its", "me", "my", "no", "not", "of", "on", "or", "our", "s", "she", "should",
+    "so", "t", "than", "that", "the", "their", "them", "then", "there", "they", "this", "to", "us",
+    "was", "we", "were", "what", "when", "where", "which", "who", "why", "will", "with", "would",
+    "you", "your",
 ];
 
 impl SearchTerms {
@@ -122,12 +135,18 @@ impl SearchTerms {
     pub fn telling(&self) -> Vec<&str> {
         let all = || self.terms.iter().map(String::as_str);
         let telling: Vec<&str> = all().filter(|term| !EMPTY_WORDS.contains(term)).collect();
-        if telling.is_empty() { all().collect() } else { telling }
+        if telling.is_empty() {
+            all().collect()
+        } else {
+            telling
+        }
     }
 
     fn expression(&self, engine: Engine, how: SearchMatch) -> String {
         let (terms, joint) = match (how, engine) {
-            (SearchMatch::All, Engine::Sqlite) => (self.terms.iter().map(String::as_str).collect(), " AND "),
+            (SearchMatch::All, Engine::Sqlite) => {
+                (self.terms.iter().map(String::as_str).collect(), " AND ")
+            }
             (SearchMatch::All, Engine::Postgres) => (self.telling(), " & "),
             (SearchMatch::Any, Engine::Sqlite) => (self.telling(), " OR "),
             (SearchMatch::Any, Engine::Postgres) => (self.telling(), " | "),
@@ -153,7 +172,9 @@ impl SearchTerms {
         let length = term.chars().count();
         let stem: String = term.chars().take((length * 2 / 3).max(3)).collect();
         let mut letters = stem.chars();
-        let capital: String = letters.next().map(|c| c.to_uppercase().chain(letters).collect())?;
+        let capital: String = letters
+            .next()
+            .map(|c| c.to_uppercase().chain(letters).collect())?;
         // `like_anywhere` lowers its text, so the capital form is put together here; terms hold
         // letters and digits only and need no escape.
         Some((format!("%{stem}%"), format!("%{capital}%")))

@@ -254,9 +254,7 @@ impl Conn {
         // Nothing sorts after the highest id, so this seeks the first segment at `from_ms`.
         let before_first = (filter.from_ms.unwrap_or(0) - 1, Uuid::max());
         let (start_ms, id) = match after {
-            Some((start_ms, id)) => {
-                (start_ms, meetmind_core::Id::uuid(id)).max(before_first)
-            }
+            Some((start_ms, id)) => (start_ms, meetmind_core::Id::uuid(id)).max(before_first),
             None => before_first,
         };
         let lower = filter.speaker.as_deref().map(str::to_lowercase);

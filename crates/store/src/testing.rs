@@ -207,6 +207,28 @@ impl Store {
         )?;
         Ok(())
     }
+
+    /// Adds a scribe of `owner_id`.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn seed_agent(
+        &self,
+        tx: &mut Conn,
+        id: meetmind_core::AgentId,
+        owner_id: UserId,
+    ) -> Result<()> {
+        let sql = "INSERT INTO agents (id, owner_id, name, role, config, version, auto_join, created_at, updated_at) VALUES ($1, $2, 'Scribe', 'scribe', $3, 1, FALSE, $4, $4)";
+        execute!(
+            tx,
+            sql,
+            id,
+            owner_id,
+            sqlx::types::Json(serde_json::json!({})),
+            Timestamp::from_micros(0)
+        )?;
+        Ok(())
+    }
 }
 
 /// Runs one test body on SQLite and on Postgres: `both_engines!(name, db => { … });`.

@@ -144,7 +144,10 @@ fn lasting_id(meeting: &Meeting, user_id: UserId, text: &str) -> MemoryId {
     let scope = format!("{user_id}/{}/{text}", meeting.id);
     let [a, b, c, d, e, f, g, h, ..] = super::content_hash(&scope);
     let moment = meeting.started_at.unwrap_or(meeting.created_at);
-    MemoryId::from_uuid(uuid_v7(moment, u64::from_be_bytes([a, b, c, d, e, f, g, h])))
+    MemoryId::from_uuid(uuid_v7(
+        moment,
+        u64::from_be_bytes([a, b, c, d, e, f, g, h]),
+    ))
 }
 
 /// The segments of people who consent to being remembered. A name that no participant has is
@@ -235,11 +238,7 @@ fn statements(segments: &[Segment]) -> Vec<Statement> {
             continue;
         };
         let words = text.split_whitespace().count();
-        if chosen.len() < MOST
-            && words >= 3
-            && words <= MOST_WORDS
-            && seen.insert(*first)
-        {
+        if chosen.len() < MOST && words >= 3 && words <= MOST_WORDS && seen.insert(*first) {
             chosen.push(Statement {
                 text,
                 category,
@@ -278,18 +277,4 @@ fn fact(sentence: &str) -> Option<&'static str> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::fact;
-
-    #[test]
-    fn lasting_statements_are_told_from_talk() {
-        assert_eq!(
-            fact("Well, I prefer the smaller filler for us."),
-            Some("preference")
-        );
-        assert_eq!(fact("I\u{2019}m allergic to cut hops, sadly."), Some("fact"));
-        assert_eq!(fact("I like it."), None);
-        assert_eq!(fact("I prefer the smaller filler, don't you?"), None);
-        assert_eq!(fact("The chiller has been doing that all day."), None);
-    }
-}
+mod tests;

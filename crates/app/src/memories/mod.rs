@@ -168,11 +168,7 @@ impl App {
         };
         change.memory_change_insert(user_id, &entry).await?;
         change
-            .event(
-                EventTopic::User(user_id),
-                EventKind::MemoryUpdated,
-                &memory,
-            )
+            .event(EventTopic::User(user_id), EventKind::MemoryUpdated, &memory)
             .await?;
         change.commit().await?;
         Ok(memory)

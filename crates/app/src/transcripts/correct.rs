@@ -71,7 +71,12 @@ impl App {
             .as_ref()
             .is_some_and(|name| !same_name(name, &old.speaker));
         may_change(ctx, &access, &old, renamed)?;
-        let stale = || Error::new(Code::PreconditionFailed, "the segment changed since you read it");
+        let stale = || {
+            Error::new(
+                Code::PreconditionFailed,
+                "the segment changed since you read it",
+            )
+        };
         if expected.is_some_and(|version| version != old.version) {
             return Err(stale());
         }
@@ -144,7 +149,9 @@ impl App {
         change
             .meeting_event(meeting_id, EventKind::SegmentErased, &json!({ "id": id }))
             .await?;
-        change.audit("segment.erased", id, json!({ "meeting_id": meeting_id })).await?;
+        change
+            .audit("segment.erased", id, json!({ "meeting_id": meeting_id }))
+            .await?;
         if access.meeting.status == MeetingStatus::Ended {
             self.meeting_end_queue(&mut change, ctx, &access.meeting)
                 .await?;

@@ -190,7 +190,9 @@ impl App {
         if file.segments.len() > MAX_IMPORT_INTO {
             return Err(Error::invalid(
                 "file",
-                format!("must have at most {MAX_IMPORT_INTO} turns here; import it as a meeting of its own"),
+                format!(
+                    "must have at most {MAX_IMPORT_INTO} turns here; import it as a meeting of its own"
+                ),
             ));
         }
         let mut change = self.change(ctx).await?;
@@ -289,9 +291,13 @@ fn read(bytes: &[u8], new: &ImportNew) -> Result<ImportedTranscript> {
         .as_deref()
         .map(|name| valid::line("file_name", name, 255))
         .transpose()?;
-    let file = formats::parse(bytes, new.format, file_name.as_deref())
-        .map_err(|error| Error::new(Code::ValidationFailed, format!("the file cannot be read: {error}"))
-            .with_details(serde_json::json!([{ "field": "file", "message": error.to_string() }])))?;
+    let file = formats::parse(bytes, new.format, file_name.as_deref()).map_err(|error| {
+        Error::new(
+            Code::ValidationFailed,
+            format!("the file cannot be read: {error}"),
+        )
+        .with_details(serde_json::json!([{ "field": "file", "message": error.to_string() }]))
+    })?;
     // One turn of a file may hold no more than a posted one.
     for (index, segment) in file.segments.iter().enumerate() {
         if segment.text.chars().count() > super::MAX_TEXT_CHARS {

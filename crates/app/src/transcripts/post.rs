@@ -120,11 +120,7 @@ impl App {
         // Events come last: their number is a lock on Postgres.
         let mut posted = Vec::with_capacity(written.len());
         let mut changed = false;
-        for Written {
-            posted: one,
-            event,
-        } in written
-        {
+        for Written { posted: one, event } in written {
             if let Some(kind) = event {
                 change.meeting_event(meeting_id, kind, &one.segment).await?;
                 changed = true;
@@ -218,7 +214,9 @@ impl App {
             let latest = new.end_ms.unwrap_or(MAX_TIME_MS);
             since.clamp(0, latest)
         });
-        let end_ms = new.end_ms.unwrap_or_else(|| natural_end(start_ms, &new.text));
+        let end_ms = new
+            .end_ms
+            .unwrap_or_else(|| natural_end(start_ms, &new.text));
         check_order("end_ms", start_ms, end_ms)?;
         Ok(Segment {
             id: self.id(ctx),

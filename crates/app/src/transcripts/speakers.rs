@@ -80,7 +80,9 @@ impl Speakers {
                 names
             }
         };
-        let found = names.get(&name.to_lowercase()).map_or(&[][..], Vec::as_slice);
+        let found = names
+            .get(&name.to_lowercase())
+            .map_or(&[][..], Vec::as_slice);
         let speaker = match found {
             [(id, own)] => Speaker {
                 participant_id: Some(*id),

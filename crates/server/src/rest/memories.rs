@@ -2,9 +2,7 @@
 
 use axum::extract::State;
 use meetmind_app::{App, MemoriesDeleted, MemoryFound, MemoryNew, MemoryPatch, MemorySaved};
-use meetmind_core::{
-    AgentId, Error, MeetingId, Memory, MemoryChange, MemoryId, Page, Timestamp,
-};
+use meetmind_core::{AgentId, Error, MeetingId, Memory, MemoryChange, MemoryId, Page, Timestamp};
 use meetmind_store::MemoryFilter;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -217,9 +215,13 @@ fn memories_new(body: MemoryBody) -> Result<Vec<MemoryNew>, Failure> {
                 return Err(Error::invalid("messages", "must have at most 100 entries").into());
             }
             if replaces.is_some() {
-                return Err(Error::invalid("replaces", "goes with content, not with messages").into());
+                return Err(
+                    Error::invalid("replaces", "goes with content, not with messages").into(),
+                );
             }
-            let said = messages.into_iter().filter(|message| message.role == "user");
+            let said = messages
+                .into_iter()
+                .filter(|message| message.role == "user");
             let list: Vec<MemoryNew> = said
                 .map(|message| MemoryNew {
                     content: message.content,
@@ -299,5 +301,7 @@ async fn history(
     Path(id): Path<MemoryId>,
     Query(page): Query<PageParams>,
 ) -> Outcome<Page<MemoryChange>> {
-    Ok(Reply::ok(app.memory_history(&ctx, id, &page.query()?).await?))
+    Ok(Reply::ok(
+        app.memory_history(&ctx, id, &page.query()?).await?,
+    ))
 }

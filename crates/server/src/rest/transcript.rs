@@ -9,13 +9,15 @@ use meetmind_app::transcripts::formats::Format;
 use meetmind_app::transcripts::{
     ImportNew, Imported, SegmentErased, SegmentNew, SegmentPatch, SegmentPosted,
 };
-use meetmind_core::{Code, Error, Meeting, MeetingId, Page, Segment, SegmentId, SeriesId, Timestamp};
+use meetmind_core::{
+    Code, Error, Meeting, MeetingId, Page, Segment, SegmentId, SeriesId, Timestamp,
+};
 use meetmind_store::SegmentFilter;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
-use utoipa::openapi::schema::{ArrayBuilder, OneOfBuilder, Schema};
 use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ArrayBuilder, OneOfBuilder, Schema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -274,7 +276,9 @@ async fn post(
     let posted = app.transcript_post(&ctx, id, new).await?;
     let added = posted.iter().any(|posted| posted.added);
     let path = format!("/api/meetings/{id}/transcript");
-    let mut segments = posted.into_iter().map(|SegmentPosted { segment, .. }| segment);
+    let mut segments = posted
+        .into_iter()
+        .map(|SegmentPosted { segment, .. }| segment);
     let (path, view) = match (one, segments.next()) {
         (true, Some(segment)) => (
             format!("{path}/{}", segment.id),

@@ -20,7 +20,10 @@ async fn seed(db: &TestDb) -> Conn {
     for number in [1, 2] {
         let user_id = id(number);
         let email = format!("u{number}@example.com");
-        db.store.seed_user(&mut tx, user_id, &email).await.expect("a user");
+        db.store
+            .seed_user(&mut tx, user_id, &email)
+            .await
+            .expect("a user");
         let meeting = Meeting {
             id: id(number),
             owner_id: user_id,
@@ -45,7 +48,9 @@ async fn seed(db: &TestDb) -> Conn {
             updated_at: at(1),
             archived_at: None,
         };
-        tx.meeting_insert(&meeting, "code").await.expect("a meeting");
+        tx.meeting_insert(&meeting, "code")
+            .await
+            .expect("a meeting");
         let host = Participant {
             id: id(number),
             meeting_id: id(number),

@@ -123,7 +123,10 @@ fn vtt_errors_name_the_line() {
         ),
         "{error}"
     );
-    let error = fails("WEBVTT\n\n169:00:00.000 --> 169:00:01.000\nx\n", Format::Vtt);
+    let error = fails(
+        "WEBVTT\n\n169:00:00.000 --> 169:00:01.000\nx\n",
+        Format::Vtt,
+    );
     assert!(
         matches!(
             error,
