@@ -1,7 +1,7 @@
 //! The one function that moves runs, and what it needs around it.
 //!
 //! Rows are locked in one order everywhere, so that two changes never wait for each other:
-//! meeting, owner, run, participant, event topics.
+//! meeting, agent, owner, run, participant, event topics.
 
 use meetmind_core::{
     Actor, Agent, Code, Ctx, Error, EventKind, EventTopic, Id, MeetingRole, Participant,

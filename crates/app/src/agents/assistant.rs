@@ -47,9 +47,12 @@ impl App {
             return Ok(());
         };
         let mut conn = self.store().read().await?;
-        let author = conn
-            .participant_get(message.meeting_id, author_id)
-            .await?;
+        let author = match conn.participant_get(message.meeting_id, author_id).await {
+            Ok(author) => author,
+            // Whoever asked was erased meanwhile.
+            Err(meetmind_store::Error::NotFound(_)) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
         // Agents do not answer agents: two of them would never stop.
         let speaks = author.role != MeetingRole::Agent && author.state != ParticipantState::Removed;
         // After a restart the same message may come by again.

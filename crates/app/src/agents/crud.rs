@@ -22,8 +22,10 @@ pub struct AgentNew {
     pub name: String,
     /// A scribe, when absent.
     pub role: Option<AgentRole>,
-    /// Its configuration.
+    /// Its configuration; the memory scopes stand beside it.
     pub config: AgentConfig,
+    /// All that the asker may read, when absent; none, when empty.
+    pub memory_scopes: Option<Vec<String>>,
     /// Whether it joins its owner's next meetings by itself.
     pub auto_join: bool,
 }
@@ -95,7 +97,10 @@ impl App {
             owner_id,
             name: new.name,
             role: new.role.unwrap_or(AgentRole::Scribe),
-            config: new.config,
+            config: AgentConfig {
+                memory_scopes: new.memory_scopes.unwrap_or_else(all_scopes),
+                ..new.config
+            },
             version: 1,
             auto_join: new.auto_join,
             disabled_at: None,
@@ -111,11 +116,6 @@ impl App {
             .await?;
         change.commit().await?;
         Ok(AgentDetail::new(agent, Vec::new()))
-    }
-
-    /// The memory scopes of an agent that names none.
-    pub fn memory_scopes_default() -> Vec<String> {
-        MEMORY_SCOPES.iter().map(|&scope| scope.to_owned()).collect()
     }
 
     /// One agent of the caller.
@@ -269,6 +269,8 @@ impl App {
     pub async fn agent_delete(&self, ctx: &Ctx, id: AgentId) -> Result<Agent> {
         let mut change = self.change(ctx).await?;
         let agent = agent_own(&mut change, ctx, id, Scope::AgentsRun).await?;
+        // Holds the row first, as every change of an agent does before it touches the runs.
+        change.agent_standing_set(&agent).await?;
         let step = Step::to(RunState::Cancelled, RunReason::AgentDeleted);
         let runs = self.runs_end_all(&mut change, ctx, id, step).await?;
         change.agent_delete(id).await?;
@@ -300,6 +302,13 @@ pub(super) async fn agent_own(
     } else {
         Err(Error::not_found("agent"))
     }
+}
+
+fn all_scopes() -> Vec<String> {
+    MEMORY_SCOPES
+        .iter()
+        .map(|&scope| scope.to_owned())
+        .collect()
 }
 
 /// A text of at most `max` characters, the unit in which the documents count.

@@ -46,9 +46,7 @@ impl App {
         self.runs_heartbeat(ctx).await?;
         self.runs_expire(ctx, &mut tick).await?;
         self.runs_drop_pointless(ctx, &mut tick).await?;
-        if !self.is_draining() {
-            self.runs_claim(ctx, &mut tick).await?;
-        }
+        self.runs_claim(ctx, &mut tick).await?;
         if !self.inner.agents.background.load(Ordering::Relaxed) {
             for held in self.inner.agents.all() {
                 while self.run_turn(ctx, &held).await == super::follow::Turn::More {}
@@ -175,7 +173,7 @@ impl App {
         let node = self.node_id().to_string();
         let lease_until = ctx.now.plus(self.settings().run_lease);
         let per_owner = self.settings().quotas.concurrent_runs;
-        while self.inner.agents.held().len() < HELD_MAX {
+        while !self.is_draining() && self.inner.agents.held().len() < HELD_MAX {
             let mut change = self.change(ctx).await?;
             let Some(run) = change.run_claim(&node, lease_until, per_owner).await? else {
                 break;

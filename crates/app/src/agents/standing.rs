@@ -55,7 +55,6 @@ impl App {
         };
         if let Some(meeting_id) = meeting_id {
             let meeting = self.meeting_to_run(&mut change, ctx, meeting_id).await?;
-            change.owner_lock(agent.owner_id).await?;
             change.agent_standing_set(&agent).await?;
             self.run_start(&mut change, ctx, &agent, &meeting, RunReason::Requested)
                 .await?;
@@ -102,7 +101,6 @@ impl App {
         if agent.disabled_at.is_some() {
             return Err(Error::new(Code::Conflict, "the agent is disabled"));
         }
-        change.owner_lock(agent.owner_id).await?;
         let run = self
             .run_start(&mut change, ctx, &agent, &meeting, RunReason::Requested)
             .await?;
@@ -193,6 +191,7 @@ impl App {
         if let Some(run) = change.run_find_open(agent.id, meeting.id).await? {
             return Err(already_running(&run));
         }
+        change.owner_lock(agent.owner_id).await?;
         self.runs_quota(change, ctx, agent, meeting).await?;
         if let Some(run) = self.run_add(change, ctx, agent, meeting, reason).await? {
             return Ok(run);

@@ -63,11 +63,6 @@ impl App {
         }
     }
 
-    /// From now on nothing new begins: the process is not ready any more.
-    pub fn drain_begin(&self) {
-        self.inner.draining.store(true, Ordering::Relaxed);
-    }
-
     async fn supervise(&self, stop: CancellationToken) {
         while let Err(error) = self.supervise_begin().await {
             tracing::warn!(%error, "what was left behind could not be taken up; trying again");

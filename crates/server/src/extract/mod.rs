@@ -3,6 +3,7 @@
 mod body;
 mod caller;
 mod conditional;
+mod optional;
 mod page;
 mod path;
 mod query;
