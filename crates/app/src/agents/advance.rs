@@ -181,9 +181,7 @@ impl App {
     ) -> Result<Run> {
         if let Some(held) = self.inner.agents.find(run.id) {
             let (seen_seq, counters) = held.so_far();
-            change
-                .run_progress_set(run.id, seen_seq, &counters)
-                .await?;
+            change.run_progress_set(run.id, seen_seq, &counters).await?;
         }
         let left = agent_leave(change, ctx, run).await?;
         let mut run = run.clone();
@@ -295,11 +293,7 @@ impl App {
 }
 
 /// Takes the agent's participant out, if it is in; the event is the caller's business.
-async fn agent_leave(
-    change: &mut Change<'_>,
-    ctx: &Ctx,
-    run: &Run,
-) -> Result<Option<Participant>> {
+async fn agent_leave(change: &mut Change<'_>, ctx: &Ctx, run: &Run) -> Result<Option<Participant>> {
     let found = change
         .participant_find_agent(run.meeting_id, run.agent_id)
         .await?;

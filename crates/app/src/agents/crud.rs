@@ -164,7 +164,9 @@ impl App {
             if agent.owner_id != user_id {
                 agent.config.instructions = None;
             }
-            let (own, others) = runs.drain(..).partition(|run: &Run| run.agent_id == agent.id);
+            let (own, others) = runs
+                .drain(..)
+                .partition(|run: &Run| run.agent_id == agent.id);
             runs = others;
             AgentDetail::new(agent, own)
         }))
@@ -226,9 +228,7 @@ impl App {
             ));
         }
         let topic = EventTopic::User(agent.owner_id);
-        change
-            .event(topic, EventKind::AgentUpdated, &agent)
-            .await?;
+        change.event(topic, EventKind::AgentUpdated, &agent).await?;
         change.commit().await?;
         Ok(AgentDetail::new(agent, runs))
     }
@@ -254,9 +254,7 @@ impl App {
                 Some(i64::from_be_bytes(bytes))
             }
         };
-        let rows = conn
-            .agent_version_list(id, before, page.limit + 1)
-            .await?;
+        let rows = conn.agent_version_list(id, before, page.limit + 1).await?;
         Ok(Page::from_rows(rows, page.limit, |row| {
             row.version.to_be_bytes().to_vec()
         }))
@@ -371,8 +369,16 @@ fn checked(agent: Agent) -> Result<Agent> {
             format!("`{shown}` is none of `user`, `meeting`, `agent`"),
         ));
     }
-    limit("quotas.concurrent_runs", config.quotas.concurrent_runs, 1000)?;
-    limit("quotas.answers_per_hour", config.quotas.answers_per_hour, 10_000)?;
+    limit(
+        "quotas.concurrent_runs",
+        config.quotas.concurrent_runs,
+        1000,
+    )?;
+    limit(
+        "quotas.answers_per_hour",
+        config.quotas.answers_per_hour,
+        10_000,
+    )?;
     Ok(Agent {
         name: valid::line("name", &agent.name, 80)?,
         config: AgentConfig {

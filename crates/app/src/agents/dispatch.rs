@@ -98,7 +98,10 @@ impl App {
             .run_list_expired(ctx.now, BATCH)
             .await?;
         for run in runs {
-            match self.run_take_back(ctx, &run, RunReason::LeaseExpired).await? {
+            match self
+                .run_take_back(ctx, &run, RunReason::LeaseExpired)
+                .await?
+            {
                 Some(RunState::Queued) => tick.requeued += 1,
                 Some(_) => tick.ended += 1,
                 None => {}
@@ -149,12 +152,7 @@ impl App {
     }
 
     async fn runs_drop_pointless(&self, ctx: &Ctx, tick: &mut RunTick) -> Result<()> {
-        let runs = self
-            .store()
-            .read()
-            .await?
-            .run_list_pointless(BATCH)
-            .await?;
+        let runs = self.store().read().await?.run_list_pointless(BATCH).await?;
         for run in runs {
             let mut change = self.change(ctx).await?;
             let run = change.run_lock(run.id).await?;

@@ -1,15 +1,16 @@
 //! Starting, stopping and disabling agents, and agents in meetings.
 
 use meetmind_core::{
-    Agent, AgentId, AgentStatus, Code, Ctx, Error, EventKind, EventTopic, Meeting, MeetingAction,
-    MeetingId, MeetingStatus, Page, PageQuery, Result, Run, RunCounters, RunState, Scope, Id,
+    Agent, AgentId, AgentStatus, Code, Ctx, Error, EventKind, EventTopic, Id, Meeting,
+    MeetingAction, MeetingId, MeetingStatus, Page, PageQuery, Result, Run, RunCounters, RunState,
+    Scope,
 };
 use meetmind_store::MeetingAgentRow;
 use serde_json::json;
 
+use super::RunReason;
 use super::advance::Step;
 use super::crud::{AgentDetail, agent_own};
-use super::RunReason;
 use crate::meetings::meeting_access;
 use crate::{App, Change, valid};
 
@@ -74,9 +75,7 @@ impl App {
             }
         };
         let topic = EventTopic::User(agent.owner_id);
-        change
-            .event(topic, EventKind::AgentUpdated, &agent)
-            .await?;
+        change.event(topic, EventKind::AgentUpdated, &agent).await?;
         let runs = change.run_list_open(id).await?;
         change.commit().await?;
         for run in ended {
@@ -120,9 +119,7 @@ impl App {
     ) -> Result<Run> {
         let mut change = self.change(ctx).await?;
         let found = change.run_find_open(agent_id, meeting_id).await?;
-        let owns = found
-            .as_ref()
-            .is_some_and(|run| self.owns_run(ctx, run));
+        let owns = found.as_ref().is_some_and(|run| self.owns_run(ctx, run));
         if owns {
             meetmind_core::scope_check(&ctx.actor, Scope::AgentsRun)?;
         } else {

@@ -84,7 +84,11 @@ struct AgentBody {
     #[schema(max_length = 20000)]
     instructions: Option<String>,
     /// A BCP 47 tag.
-    #[schema(min_length = 2, max_length = 35, pattern = "^[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*$")]
+    #[schema(
+        min_length = 2,
+        max_length = 35,
+        pattern = "^[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*$"
+    )]
     language: Option<String>,
     #[schema(min_length = 1, max_length = 100)]
     model: Option<String>,

@@ -51,11 +51,7 @@ struct RunListParams {
 
 /// One run.
 #[utoipa::path(get, path = "/api/runs/{id}", tag = "runs", params(("id" = RunId, Path)), responses((status = 200, body = Envelope<Run>)))]
-async fn get(
-    State(app): State<App>,
-    Caller(ctx): Caller,
-    Path(id): Path<RunId>,
-) -> Outcome<Run> {
+async fn get(State(app): State<App>, Caller(ctx): Caller, Path(id): Path<RunId>) -> Outcome<Run> {
     Ok(Reply::ok(app.run_get(&ctx, id).await?))
 }
 

@@ -2,4 +2,5 @@
 
 mod events;
 mod meetings;
+mod runs;
 mod schema;
