@@ -24,7 +24,7 @@ fn agent(number: u128) -> Agent {
             ..AgentConfig::default()
         },
         version: 1,
-        auto_join: number % 2 == 0,
+        auto_join: number.is_multiple_of(2),
         disabled_at: None,
         created_at: at(1),
         updated_at: at(1),
