@@ -1,7 +1,7 @@
 //! The one function that moves runs, and what it needs around it.
 //!
 //! Rows are locked in one order everywhere, so that two changes never wait for each other:
-//! meeting, owner, run, participant, event topics.
+//! meeting, agent, owner, run, participant, event topics.
 
 use meetmind_core::{
     Actor, Agent, Code, Ctx, Error, EventKind, EventTopic, Id, MeetingRole, Participant,
@@ -181,9 +181,7 @@ impl App {
     ) -> Result<Run> {
         if let Some(held) = self.inner.agents.find(run.id) {
             let (seen_seq, counters) = held.so_far();
-            change
-                .run_progress_set(run.id, seen_seq, &counters)
-                .await?;
+            change.run_progress_set(run.id, seen_seq, &counters).await?;
         }
         let left = agent_leave(change, ctx, run).await?;
         let mut run = run.clone();
@@ -295,11 +293,7 @@ impl App {
 }
 
 /// Takes the agent's participant out, if it is in; the event is the caller's business.
-async fn agent_leave(
-    change: &mut Change<'_>,
-    ctx: &Ctx,
-    run: &Run,
-) -> Result<Option<Participant>> {
+async fn agent_leave(change: &mut Change<'_>, ctx: &Ctx, run: &Run) -> Result<Option<Participant>> {
     let found = change
         .participant_find_agent(run.meeting_id, run.agent_id)
         .await?;

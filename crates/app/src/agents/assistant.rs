@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use meetmind_ai::local::{Command, typed_command};
 use meetmind_core::{
     Actor, AddressPolicy, Code, Ctx, Event, Id, MeetingRole, Message, MessageKind, Participant,
     ParticipantState, Proof, Result, RunActivity, RunState, SegmentId, SessionId, UserRole,
@@ -47,9 +46,12 @@ impl App {
             return Ok(());
         };
         let mut conn = self.store().read().await?;
-        let author = conn
-            .participant_get(message.meeting_id, author_id)
-            .await?;
+        let author = match conn.participant_get(message.meeting_id, author_id).await {
+            Ok(author) => author,
+            // Whoever asked was erased meanwhile.
+            Err(meetmind_store::Error::NotFound(_)) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
         // Agents do not answer agents: two of them would never stop.
         let speaks = author.role != MeetingRole::Agent && author.state != ParticipantState::Removed;
         // After a restart the same message may come by again.
@@ -191,16 +193,6 @@ fn question_for(policy: AddressPolicy, name: &str, message: &Message) -> Option<
 /// first word of it, whatever the case.
 fn mention(name: &str, text: &str) -> Option<String> {
     let first = name.split_whitespace().next().unwrap_or(name);
-    if let Some(Command::Ask {
-        name: called,
-        question,
-    }) = typed_command(text)
-    {
-        // A name of one word, at the beginning: the common case.
-        if first == name && same(&called, name) {
-            return Some(question);
-        }
-    }
     for (at, _) in text.match_indices('@') {
         let before = text[..at].chars().next_back();
         if before.is_some_and(|letter| letter.is_alphanumeric() || letter == '.') {
@@ -211,7 +203,8 @@ fn mention(name: &str, text: &str) -> Option<String> {
         let called = [name, first].into_iter().find_map(|called| {
             let end = prefix_end(rest, called)?;
             let next = rest[end..].chars().next();
-            let apart = next.is_none_or(|letter| !letter.is_alphanumeric() && letter != '_');
+            let apart =
+                next.is_none_or(|letter| !letter.is_alphanumeric() && !matches!(letter, '_' | '-'));
             apart.then_some(end)
         });
         let Some(end) = called else { continue };
@@ -224,10 +217,6 @@ fn mention(name: &str, text: &str) -> Option<String> {
             .then(|| question.to_owned());
     }
     None
-}
-
-fn same(left: &str, right: &str) -> bool {
-    left.to_lowercase() == right.to_lowercase()
 }
 
 /// Where `prefix` ends in `text`, if `text` begins with it in some case.
@@ -243,11 +232,7 @@ fn prefix_end(text: &str, prefix: &str) -> Option<usize> {
 }
 
 /// What the agent says, and the segments it rests on.
-fn answer_text(
-    answer: &Answer,
-    scope: AskScope,
-    uses_memories: bool,
-) -> (String, Vec<SegmentId>) {
+fn answer_text(answer: &Answer, scope: AskScope, uses_memories: bool) -> (String, Vec<SegmentId>) {
     let citations: Vec<&AnswerCitation> = answer
         .citations
         .iter()
@@ -314,6 +299,7 @@ mod tests {
             ("Max", "@max", None),
             ("Max", "@max ?", None),
             ("Max", "@maxine what?", None),
+            ("Max", "@max-power what?", None),
             ("Max", "write to anna@max what?", None),
             ("Max", "max what was decided?", None),
             ("Note Taker", "@note taker what now?", Some("what now?")),
@@ -362,7 +348,10 @@ mod tests {
         assert!(all.starts_with("“we ship on Friday” and more") && all.ends_with(OFFLINE));
         assert_eq!(ids.len(), 1);
         let (some, _) = answer_text(&answer, scope, false);
-        assert!(!some.contains("and more") && some.contains("(Anna, Weekly)"), "{some}");
+        assert!(
+            !some.contains("and more") && some.contains("(Anna, Weekly)"),
+            "{some}"
+        );
         let only_memory = Answer {
             citations: vec![citation(true)],
             ..answer

@@ -22,8 +22,10 @@ pub struct AgentNew {
     pub name: String,
     /// A scribe, when absent.
     pub role: Option<AgentRole>,
-    /// Its configuration.
+    /// Its configuration; the memory scopes stand beside it.
     pub config: AgentConfig,
+    /// All that the asker may read, when absent; none, when empty.
+    pub memory_scopes: Option<Vec<String>>,
     /// Whether it joins its owner's next meetings by itself.
     pub auto_join: bool,
 }
@@ -95,7 +97,10 @@ impl App {
             owner_id,
             name: new.name,
             role: new.role.unwrap_or(AgentRole::Scribe),
-            config: new.config,
+            config: AgentConfig {
+                memory_scopes: new.memory_scopes.unwrap_or_else(all_scopes),
+                ..new.config
+            },
             version: 1,
             auto_join: new.auto_join,
             disabled_at: None,
@@ -111,11 +116,6 @@ impl App {
             .await?;
         change.commit().await?;
         Ok(AgentDetail::new(agent, Vec::new()))
-    }
-
-    /// The memory scopes of an agent that names none.
-    pub fn memory_scopes_default() -> Vec<String> {
-        MEMORY_SCOPES.iter().map(|&scope| scope.to_owned()).collect()
     }
 
     /// One agent of the caller.
@@ -164,7 +164,9 @@ impl App {
             if agent.owner_id != user_id {
                 agent.config.instructions = None;
             }
-            let (own, others) = runs.drain(..).partition(|run: &Run| run.agent_id == agent.id);
+            let (own, others) = runs
+                .drain(..)
+                .partition(|run: &Run| run.agent_id == agent.id);
             runs = others;
             AgentDetail::new(agent, own)
         }))
@@ -226,9 +228,7 @@ impl App {
             ));
         }
         let topic = EventTopic::User(agent.owner_id);
-        change
-            .event(topic, EventKind::AgentUpdated, &agent)
-            .await?;
+        change.event(topic, EventKind::AgentUpdated, &agent).await?;
         change.commit().await?;
         Ok(AgentDetail::new(agent, runs))
     }
@@ -254,9 +254,7 @@ impl App {
                 Some(i64::from_be_bytes(bytes))
             }
         };
-        let rows = conn
-            .agent_version_list(id, before, page.limit + 1)
-            .await?;
+        let rows = conn.agent_version_list(id, before, page.limit + 1).await?;
         Ok(Page::from_rows(rows, page.limit, |row| {
             row.version.to_be_bytes().to_vec()
         }))
@@ -269,6 +267,8 @@ impl App {
     pub async fn agent_delete(&self, ctx: &Ctx, id: AgentId) -> Result<Agent> {
         let mut change = self.change(ctx).await?;
         let agent = agent_own(&mut change, ctx, id, Scope::AgentsRun).await?;
+        // Holds the row first, as every change of an agent does before it touches the runs.
+        change.agent_standing_set(&agent).await?;
         let step = Step::to(RunState::Cancelled, RunReason::AgentDeleted);
         let runs = self.runs_end_all(&mut change, ctx, id, step).await?;
         change.agent_delete(id).await?;
@@ -300,6 +300,13 @@ pub(super) async fn agent_own(
     } else {
         Err(Error::not_found("agent"))
     }
+}
+
+fn all_scopes() -> Vec<String> {
+    MEMORY_SCOPES
+        .iter()
+        .map(|&scope| scope.to_owned())
+        .collect()
 }
 
 /// A text of at most `max` characters, the unit in which the documents count.
@@ -362,8 +369,16 @@ fn checked(agent: Agent) -> Result<Agent> {
             format!("`{shown}` is none of `user`, `meeting`, `agent`"),
         ));
     }
-    limit("quotas.concurrent_runs", config.quotas.concurrent_runs, 1000)?;
-    limit("quotas.answers_per_hour", config.quotas.answers_per_hour, 10_000)?;
+    limit(
+        "quotas.concurrent_runs",
+        config.quotas.concurrent_runs,
+        1000,
+    )?;
+    limit(
+        "quotas.answers_per_hour",
+        config.quotas.answers_per_hour,
+        10_000,
+    )?;
     Ok(Agent {
         name: valid::line("name", &agent.name, 80)?,
         config: AgentConfig {

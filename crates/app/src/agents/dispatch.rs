@@ -46,9 +46,7 @@ impl App {
         self.runs_heartbeat(ctx).await?;
         self.runs_expire(ctx, &mut tick).await?;
         self.runs_drop_pointless(ctx, &mut tick).await?;
-        if !self.is_draining() {
-            self.runs_claim(ctx, &mut tick).await?;
-        }
+        self.runs_claim(ctx, &mut tick).await?;
         if !self.inner.agents.background.load(Ordering::Relaxed) {
             for held in self.inner.agents.all() {
                 while self.run_turn(ctx, &held).await == super::follow::Turn::More {}
@@ -100,7 +98,10 @@ impl App {
             .run_list_expired(ctx.now, BATCH)
             .await?;
         for run in runs {
-            match self.run_take_back(ctx, &run, RunReason::LeaseExpired).await? {
+            match self
+                .run_take_back(ctx, &run, RunReason::LeaseExpired)
+                .await?
+            {
                 Some(RunState::Queued) => tick.requeued += 1,
                 Some(_) => tick.ended += 1,
                 None => {}
@@ -151,12 +152,7 @@ impl App {
     }
 
     async fn runs_drop_pointless(&self, ctx: &Ctx, tick: &mut RunTick) -> Result<()> {
-        let runs = self
-            .store()
-            .read()
-            .await?
-            .run_list_pointless(BATCH)
-            .await?;
+        let runs = self.store().read().await?.run_list_pointless(BATCH).await?;
         for run in runs {
             let mut change = self.change(ctx).await?;
             let run = change.run_lock(run.id).await?;
@@ -175,7 +171,7 @@ impl App {
         let node = self.node_id().to_string();
         let lease_until = ctx.now.plus(self.settings().run_lease);
         let per_owner = self.settings().quotas.concurrent_runs;
-        while self.inner.agents.held().len() < HELD_MAX {
+        while !self.is_draining() && self.inner.agents.held().len() < HELD_MAX {
             let mut change = self.change(ctx).await?;
             let Some(run) = change.run_claim(&node, lease_until, per_owner).await? else {
                 break;

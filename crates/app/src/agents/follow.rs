@@ -210,9 +210,9 @@ impl App {
         let run = change.run_lock(held.run.id).await?;
         // The list as it is now counts, not as it was when the event was written.
         let now = change
-            .participant_get(run.meeting_id, updated.id)
+            .participant_find_agent(run.meeting_id, run.agent_id)
             .await?
-            .muted;
+            .is_some_and(|participant| participant.muted);
         let is_muted = run.activity == Some(RunActivity::Muted);
         if run.state != RunState::Live || now == is_muted {
             return Ok(());

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use meetmind_core::{
-    Agent, Code, Ctx, Error, Meeting, MeetingStatus, Result, Timestamp, UserId,
-};
+use meetmind_core::{Agent, Code, Ctx, Error, Meeting, MeetingStatus, Result, Timestamp, UserId};
 use meetmind_store::Conn;
 use serde_json::json;
 
@@ -20,8 +18,7 @@ fn refused(
     reset: Option<Timestamp>,
     now: Timestamp,
 ) -> Error {
-    let mut details =
-        json!({ "quota": quota, "current": current, "limit": limit, "reset": reset });
+    let mut details = json!({ "quota": quota, "current": current, "limit": limit, "reset": reset });
     if let Some(reset) = reset {
         details["retry_after_s"] = json!(reset.seconds() - now.seconds() + 1);
     }
@@ -86,13 +83,7 @@ impl App {
         if let Some(limit) = agent.config.quotas.concurrent_runs {
             let open = conn.run_count_open_of_agent(agent.id).await?;
             if open >= limit {
-                return Err(refused(
-                    "agent.concurrent_runs",
-                    open,
-                    limit,
-                    None,
-                    ctx.now,
-                ));
+                return Err(refused("agent.concurrent_runs", open, limit, None, ctx.now));
             }
         }
         Ok(())

@@ -57,12 +57,7 @@ impl App {
     ///
     /// # Errors
     /// `NOT_FOUND` for other people's agents, `INVALID_CURSOR`.
-    pub async fn agent_runs(
-        &self,
-        ctx: &Ctx,
-        id: AgentId,
-        page: &PageQuery,
-    ) -> Result<Page<Run>> {
+    pub async fn agent_runs(&self, ctx: &Ctx, id: AgentId, page: &PageQuery) -> Result<Page<Run>> {
         let mut conn = self.store().read().await?;
         agent_own(&mut conn, ctx, id, Scope::AgentsRead).await?;
         let before = cursor_id(page)?;
@@ -260,6 +255,9 @@ fn must_be_live(run: &Run) -> Result<()> {
     }
     Err(Error::new(
         Code::Conflict,
-        format!("the agent is not in the meeting now: its run is {}", run.state),
+        format!(
+            "the agent is not in the meeting now: its run is {}",
+            run.state
+        ),
     ))
 }

@@ -1,15 +1,16 @@
 //! Starting, stopping and disabling agents, and agents in meetings.
 
 use meetmind_core::{
-    Agent, AgentId, AgentStatus, Code, Ctx, Error, EventKind, EventTopic, Meeting, MeetingAction,
-    MeetingId, MeetingStatus, Page, PageQuery, Result, Run, RunCounters, RunState, Scope, Id,
+    Agent, AgentId, AgentStatus, Code, Ctx, Error, EventKind, EventTopic, Id, Meeting,
+    MeetingAction, MeetingId, MeetingStatus, Page, PageQuery, Result, Run, RunCounters, RunState,
+    Scope,
 };
 use meetmind_store::MeetingAgentRow;
 use serde_json::json;
 
+use super::RunReason;
 use super::advance::Step;
 use super::crud::{AgentDetail, agent_own};
-use super::RunReason;
 use crate::meetings::meeting_access;
 use crate::{App, Change, valid};
 
@@ -55,7 +56,6 @@ impl App {
         };
         if let Some(meeting_id) = meeting_id {
             let meeting = self.meeting_to_run(&mut change, ctx, meeting_id).await?;
-            change.owner_lock(agent.owner_id).await?;
             change.agent_standing_set(&agent).await?;
             self.run_start(&mut change, ctx, &agent, &meeting, RunReason::Requested)
                 .await?;
@@ -75,9 +75,7 @@ impl App {
             }
         };
         let topic = EventTopic::User(agent.owner_id);
-        change
-            .event(topic, EventKind::AgentUpdated, &agent)
-            .await?;
+        change.event(topic, EventKind::AgentUpdated, &agent).await?;
         let runs = change.run_list_open(id).await?;
         change.commit().await?;
         for run in ended {
@@ -102,7 +100,6 @@ impl App {
         if agent.disabled_at.is_some() {
             return Err(Error::new(Code::Conflict, "the agent is disabled"));
         }
-        change.owner_lock(agent.owner_id).await?;
         let run = self
             .run_start(&mut change, ctx, &agent, &meeting, RunReason::Requested)
             .await?;
@@ -122,9 +119,7 @@ impl App {
     ) -> Result<Run> {
         let mut change = self.change(ctx).await?;
         let found = change.run_find_open(agent_id, meeting_id).await?;
-        let owns = found
-            .as_ref()
-            .is_some_and(|run| self.owns_run(ctx, run));
+        let owns = found.as_ref().is_some_and(|run| self.owns_run(ctx, run));
         if owns {
             meetmind_core::scope_check(&ctx.actor, Scope::AgentsRun)?;
         } else {
@@ -193,6 +188,7 @@ impl App {
         if let Some(run) = change.run_find_open(agent.id, meeting.id).await? {
             return Err(already_running(&run));
         }
+        change.owner_lock(agent.owner_id).await?;
         self.runs_quota(change, ctx, agent, meeting).await?;
         if let Some(run) = self.run_add(change, ctx, agent, meeting, reason).await? {
             return Ok(run);

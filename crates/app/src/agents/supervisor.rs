@@ -178,9 +178,7 @@ impl App {
             self.run_end(&mut change, ctx, &run, step).await?;
             return change.commit().await;
         }
-        change
-            .run_progress_set(run.id, seen_seq, &counters)
-            .await?;
+        change.run_progress_set(run.id, seen_seq, &counters).await?;
         let step = Step::to(RunState::Draining, RunReason::NodeDraining);
         let run = self.run_advance(&mut change, ctx, &run, step).await?;
         let step = Step::to(RunState::Queued, RunReason::NodeDraining);

@@ -2,9 +2,7 @@
 
 mod queries;
 
-use meetmind_core::{
-    AgentId, MeetingId, Run, RunCounters, RunEvent, RunEventId, RunId, Timestamp,
-};
+use meetmind_core::{AgentId, MeetingId, Run, RunCounters, RunEvent, RunEventId, RunId, Timestamp};
 use sqlx::types::Json;
 
 use crate::db::{execute, fetch_all, fetch_optional};

@@ -1,7 +1,8 @@
 //! Which runs there are: lists, counts, and what needs attention.
 
 use meetmind_core::{
-    AgentId, AgentRole, MeetingId, MessageId, ParticipantId, Run, RunId, RunState, Timestamp, UserId,
+    AgentId, AgentRole, MeetingId, MessageId, ParticipantId, Run, RunId, RunState, Timestamp,
+    UserId,
 };
 
 use super::run_columns;

@@ -6,6 +6,7 @@ mod idempotency;
 mod meetings;
 mod messages;
 mod participants;
+mod runs;
 mod schema;
 mod segments;
 mod webhooks;
