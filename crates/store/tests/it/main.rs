@@ -2,4 +2,5 @@
 
 mod events;
 mod meetings;
+mod notes;
 mod schema;
