@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use meetmind_ai::local::{self, Day, Passage};
 use meetmind_core::{
-    Actor, Code, Ctx, Error, Meeting, MeetingAction, MeetingId, Memory, MemoryId, Result,
-    Scope, Segment, SegmentId, SeriesId, Timestamp, scope_check, user_may,
+    Actor, Code, Ctx, Error, Meeting, MeetingAction, MeetingId, Memory, MemoryId, Result, Scope,
+    Segment, SegmentId, SeriesId, Timestamp, scope_check, user_may,
 };
 use meetmind_store::{Conn, MeetingFilter};
 use serde::Serialize;

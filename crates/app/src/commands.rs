@@ -46,9 +46,10 @@ impl App {
             Command::Ask { .. } => return Ok(None),
             Command::Task(text) => self.command_task(ctx, access, &text).await,
             Command::Decide(text) => self.command_decide(ctx, id, text).await,
-            Command::Note(text) => self.note_add(ctx, id, &text, &[]).await.map(|note| {
-                format!("Noted at {}: {}", clock(note.start_ms), note.text)
-            }),
+            Command::Note(text) => self
+                .note_add(ctx, id, &text, &[])
+                .await
+                .map(|note| format!("Noted at {}: {}", clock(note.start_ms), note.text)),
             Command::Remember(text) => self.remember_from_chat(ctx, access, &text).await,
             Command::Summary => self.command_summary(ctx, id).await,
             Command::Topics => self.command_topics(id).await,
@@ -118,7 +119,12 @@ impl App {
     }
 
     /// `/remember`: to be joined to the memories' use cases, which save and consent rules belong to.
-    async fn remember_from_chat(&self, _ctx: &Ctx, _access: &Access, _text: &str) -> Result<String> {
+    async fn remember_from_chat(
+        &self,
+        _ctx: &Ctx,
+        _access: &Access,
+        _text: &str,
+    ) -> Result<String> {
         Ok("Nothing was saved: send it to POST /api/mem0/memories to be remembered.".to_owned())
     }
 
@@ -222,7 +228,14 @@ fn about_it(decisions: Vec<Decision>, about: &str) -> Vec<Decision> {
             group: id as u64,
         })
         .collect();
-    local::rank(about, &passages, &[])
+    let ranked = local::rank(about, &passages, &[]);
+    if ranked.is_empty() {
+        // A word that the index drops as too common ("May") may still stand there as typed.
+        let about = about.to_lowercase();
+        let named = |d: &Decision| d.text.to_lowercase().contains(&about);
+        return decisions.into_iter().filter(named).collect();
+    }
+    ranked
         .into_iter()
         .filter_map(|(at, _)| decisions.get(at).cloned())
         .collect()
@@ -231,8 +244,21 @@ fn about_it(decisions: Vec<Decision>, about: &str) -> Vec<Decision> {
 fn unknown(name: &str) -> String {
     let short: String = name.chars().take(40).collect();
     let needs_text = [
-        "task", "todo", "action", "uppgift", "decide", "decision", "beslut", "besluta", "note",
-        "anteckning", "anteckna", "notera", "remember", "minns", "kom-ihåg",
+        "task",
+        "todo",
+        "action",
+        "uppgift",
+        "decide",
+        "decision",
+        "beslut",
+        "besluta",
+        "note",
+        "anteckning",
+        "anteckna",
+        "notera",
+        "remember",
+        "minns",
+        "kom-ihåg",
     ];
     if needs_text.contains(&name.to_lowercase().as_str()) {
         format!("/{short} needs a text after it, as in: /{short} send the report by Friday")
@@ -240,3 +266,6 @@ fn unknown(name: &str) -> String {
         format!("There is no command /{short}. There are: {KNOWN}")
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -277,7 +277,10 @@ async fn checked(conn: &mut Conn, action: Action, resolve: bool) -> Result<Actio
         (Some(user_id), _) => {
             let person = people.iter().find(|p| p.user_id == Some(user_id));
             let person = person.ok_or_else(|| {
-                Error::invalid("owner_user_id", "must be an account that takes part in the meeting")
+                Error::invalid(
+                    "owner_user_id",
+                    "must be an account that takes part in the meeting",
+                )
             })?;
             action.owner.get_or_insert_with(|| person.name.clone());
         }

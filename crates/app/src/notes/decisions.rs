@@ -2,14 +2,14 @@
 
 use meetmind_ai::local::{self, NotesOptions, Turn};
 use meetmind_core::{
-    Actor, Code, Ctx, Decision, DecisionId, DecisionStatus, Error, EventKind, Id, Marker, MeetingAction,
-    MeetingId, Page, PageQuery, Result, Scope, SegmentId, SeriesId, user_may,
+    Actor, Code, Ctx, Decision, DecisionId, DecisionStatus, Error, EventKind, Id, Marker,
+    MeetingAction, MeetingId, Page, PageQuery, Result, Scope, SegmentId, SeriesId, user_may,
 };
 use meetmind_store::{Conn, DecisionFilter};
 use serde::Serialize;
 
-use super::item_text;
 use super::actions::{changed_since, checked_segments};
+use super::item_text;
 use super::similar::likeness;
 use crate::meetings::{cursor_id, meeting_access};
 use crate::{App, Change};
@@ -197,8 +197,7 @@ impl App {
         expected: Option<i64>,
     ) -> Result<DecisionView> {
         let mut change = self.change(ctx).await?;
-        let access =
-            meeting_access(&mut change, ctx, meeting_id, MeetingAction::EditNotes).await?;
+        let access = meeting_access(&mut change, ctx, meeting_id, MeetingAction::EditNotes).await?;
         let old = of_meeting(&mut change, meeting_id, id).await?;
         if expected.is_some_and(|version| version != old.version) {
             return Err(changed_since("decision"));
@@ -255,9 +254,14 @@ impl App {
             }
         }
         for earlier in &patch.supersedes {
-            let earlier =
-                replaceable(&mut change, ctx, &decision, access.meeting.series_id, *earlier)
-                    .await?;
+            let earlier = replaceable(
+                &mut change,
+                ctx,
+                &decision,
+                access.meeting.series_id,
+                *earlier,
+            )
+            .await?;
             if earlier.superseded_by != Some(id) {
                 told.push(moved(&mut change, ctx, earlier, Some(id)).await?);
             }
@@ -365,9 +369,7 @@ async fn view(
             Actor::User { user_id, .. } => Some(*user_id),
             _ => None,
         };
-        let earlier = conn
-            .decision_earlier(&decision, series_id, user_id)
-            .await?;
+        let earlier = conn.decision_earlier(&decision, series_id, user_id).await?;
         let mut alike: Vec<(f32, DecisionId)> = earlier
             .iter()
             .map(|earlier| (likeness(&decision.text, &earlier.text), earlier.id))

@@ -15,9 +15,7 @@ use crate::meetings::meeting_access;
 const BRIEF_LINES: usize = 3;
 
 /// How much a digest says.
-#[derive(
-    Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema,
-)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum DigestStyle {
     /// The headline and the three best lines.
@@ -106,7 +104,9 @@ impl App {
                 actions.retain(|a| {
                     !matches!(a.status, ActionStatus::Dismissed | ActionStatus::Superseded)
                 });
-                let mut decisions = conn.decision_list(meeting_id, None, None, ITEMS_MAX).await?;
+                let mut decisions = conn
+                    .decision_list(meeting_id, None, None, ITEMS_MAX)
+                    .await?;
                 decisions.retain(|d| d.status != DecisionStatus::Dismissed);
                 let mut lines = summary.as_ref().map_or_else(Vec::new, |s| s.lines.clone());
                 if style == DigestStyle::Brief {
@@ -181,7 +181,10 @@ fn text(digest: &Digest) -> String {
         add(&quoted(line));
     }
     for decision in &digest.decisions {
-        add(&format!("Decision ({}): {}", decision.status, decision.text));
+        add(&format!(
+            "Decision ({}): {}",
+            decision.status, decision.text
+        ));
     }
     for action in &digest.action_items {
         let owner = action.owner.as_deref().unwrap_or("nobody named");

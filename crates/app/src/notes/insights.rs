@@ -169,7 +169,10 @@ fn shares(segments: &[Segment], turns: &[&[Segment]]) -> Vec<SpeakerShare> {
         share.questions += questions(&segment.text);
     }
     for turn in turns {
-        if let Some(share) = turn.first().and_then(|s| by_name.get_mut(s.speaker.as_str())) {
+        if let Some(share) = turn
+            .first()
+            .and_then(|s| by_name.get_mut(s.speaker.as_str()))
+        {
             share.turns += 1;
         }
     }

@@ -120,8 +120,10 @@ mod tests {
     #[test]
     fn a_topic_keeps_its_row_while_it_grows_and_when_it_splits() {
         let old = [(ids(&[1, 2, 3, 4]), false), (ids(&[5, 6]), true)];
-        let rows: Vec<(&[SegmentId], bool)> =
-            old.iter().map(|(ids, edited)| (ids.as_slice(), *edited)).collect();
+        let rows: Vec<(&[SegmentId], bool)> = old
+            .iter()
+            .map(|(ids, edited)| (ids.as_slice(), *edited))
+            .collect();
         let new = [ids(&[1, 2]), ids(&[3, 4, 5, 6, 7, 8, 9, 10])];
         let found: Vec<&[SegmentId]> = new.iter().map(Vec::as_slice).collect();
         assert_eq!(topic_matches(&rows, &found), [Some(0), Some(1)]);

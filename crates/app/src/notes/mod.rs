@@ -17,6 +17,9 @@ mod similar;
 mod summary;
 mod topics;
 
+#[cfg(test)]
+mod tests;
+
 use meetmind_core::{MeetingId, Timestamp};
 use tokio::sync::{Mutex, MutexGuard};
 

@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use meetmind_ai::local;
 use meetmind_core::{
-    Action, ActionStatus, Code, Ctx, Decision, DecisionStatus, Error, EventKind, Highlight,
-    Marker, Meeting, MeetingId, MeetingStatus, Result, SegmentId, Summary, SummaryLine, Topic,
+    Action, ActionStatus, Code, Ctx, Decision, DecisionStatus, Error, EventKind, Highlight, Marker,
+    Meeting, MeetingId, MeetingStatus, Result, SegmentId, Summary, SummaryLine, Topic,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -300,7 +300,13 @@ impl Pass<'_, '_> {
                         ..row.clone()
                     };
                     if self.change.action_update(row, &made).await? {
-                        self.tell(EventKind::ActionUpdated, &Action { version: row.version + 1, ..made });
+                        self.tell(
+                            EventKind::ActionUpdated,
+                            &Action {
+                                version: row.version + 1,
+                                ..made
+                            },
+                        );
                         self.changed = true;
                     }
                 }
@@ -345,7 +351,13 @@ impl Pass<'_, '_> {
                         ..made
                     };
                     if self.change.action_update(row, &made).await? {
-                        self.tell(EventKind::ActionUpdated, &Action { version: row.version + 1, ..made });
+                        self.tell(
+                            EventKind::ActionUpdated,
+                            &Action {
+                                version: row.version + 1,
+                                ..made
+                            },
+                        );
                         self.changed = true;
                     }
                 }
@@ -389,7 +401,13 @@ impl Pass<'_, '_> {
                         ..row.clone()
                     };
                     if self.change.decision_update(row, &made).await? {
-                        self.tell(EventKind::DecisionUpdated, &Decision { version: row.version + 1, ..made });
+                        self.tell(
+                            EventKind::DecisionUpdated,
+                            &Decision {
+                                version: row.version + 1,
+                                ..made
+                            },
+                        );
                         self.changed = true;
                     }
                 }
@@ -431,7 +449,13 @@ impl Pass<'_, '_> {
                         ..made
                     };
                     if self.change.decision_update(row, &made).await? {
-                        self.tell(EventKind::DecisionUpdated, &Decision { version: row.version + 1, ..made });
+                        self.tell(
+                            EventKind::DecisionUpdated,
+                            &Decision {
+                                version: row.version + 1,
+                                ..made
+                            },
+                        );
                         self.changed = true;
                     }
                 }
@@ -462,7 +486,9 @@ impl Pass<'_, '_> {
         }
         let old = self.change.summary_find(self.meeting.id).await?;
         let made = Summary {
-            id: old.as_ref().map_or_else(|| self.app.id(self.ctx), |old| old.id),
+            id: old
+                .as_ref()
+                .map_or_else(|| self.app.id(self.ctx), |old| old.id),
             meeting_id: self.meeting.id,
             headline: headline.to_owned(),
             lines,
@@ -489,7 +515,9 @@ impl Pass<'_, '_> {
         };
         if old == grew {
             // It covers more and says the same: no new version.
-            self.change.summary_update(&old, &made, old.updated_at).await?;
+            self.change
+                .summary_update(&old, &made, old.updated_at)
+                .await?;
             self.changed = true;
             return Ok(());
         }

@@ -44,8 +44,8 @@ pub(super) fn likeness(one: &str, other: &str) -> f32 {
     let (one, other) = (telling(one), telling(other));
     let shared = one.intersection(&other).count();
     let smaller = one.len().min(other.len());
-    // One shared word is enough only when it is most of what one of them says.
-    if shared == 0 || (shared == 1 && smaller > 2) {
+    // One shared word is enough only when it is all that one of them says.
+    if shared == 0 || (shared == 1 && smaller > 1) {
         return 0.0;
     }
     shared as f32 / smaller as f32
@@ -58,7 +58,12 @@ mod tests {
     #[test]
     fn the_same_thing_is_recognised_and_another_is_not() {
         let old = "We're going to go with the kinetic charger.";
-        assert!(likeness("We decided to use batteries instead of the kinetic charger.", old) > 0.0);
+        assert!(
+            likeness(
+                "We decided to use batteries instead of the kinetic charger.",
+                old
+            ) > 0.0
+        );
         assert!(likeness("Let's go back to two chargers that are kinetic.", old) > 0.0);
         for other in [
             "We decided to ship on Friday instead.",

@@ -128,7 +128,9 @@ pub(super) async fn persona_view(
     let highlights = conn.highlight_list(meeting_id, None, DERIVED_MAX).await?;
     let mut actions = conn.action_list(meeting_id, None, None, ITEMS_MAX).await?;
     actions.retain(|a| !matches!(a.status, ActionStatus::Dismissed | ActionStatus::Superseded));
-    let mut decisions = conn.decision_list(meeting_id, None, None, ITEMS_MAX).await?;
+    let mut decisions = conn
+        .decision_list(meeting_id, None, None, ITEMS_MAX)
+        .await?;
     decisions.retain(|d| d.status != DecisionStatus::Dismissed);
     let marker = |marker| match marker {
         meetmind_core::Marker::Explicit => local::Marker::Explicit,

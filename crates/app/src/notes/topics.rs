@@ -203,10 +203,10 @@ impl App {
         segment_ids: &[SegmentId],
     ) -> Result<Highlight> {
         let mut change = self.change(ctx).await?;
-        let access =
-            meeting_access(&mut change, ctx, meeting_id, MeetingAction::EditNotes).await?;
+        let access = meeting_access(&mut change, ctx, meeting_id, MeetingAction::EditNotes).await?;
         let text = item_text(text)?;
-        let segment_ids = super::actions::checked_segments(&mut change, meeting_id, segment_ids).await?;
+        let segment_ids =
+            super::actions::checked_segments(&mut change, meeting_id, segment_ids).await?;
         let at = match segment_ids.first() {
             Some(id) => change.segment_get(meeting_id, *id).await?,
             None => change.segment_latest(meeting_id).await?.ok_or_else(|| {

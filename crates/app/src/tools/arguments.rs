@@ -1,10 +1,10 @@
 //! What tools take: a struct that serde reads, and the JSON schema that says the same.
 
-use meetmind_core::{
-    Id, MeetingAccess, MeetingId, MeetingStatus, PAGE_LIMIT_DEFAULT,
-    PAGE_LIMIT_MAX, PageQuery, Result, SegmentId, SeriesId, Timestamp, cursor_bytes,
-};
 use meetmind_core::{Code, Error};
+use meetmind_core::{
+    Id, MeetingAccess, MeetingId, MeetingStatus, PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX, PageQuery,
+    Result, SegmentId, SeriesId, Timestamp, cursor_bytes,
+};
 use serde::Deserialize;
 use serde_json::{Value, json};
 

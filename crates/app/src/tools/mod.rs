@@ -191,7 +191,11 @@ mod tests {
             assert!(schema["properties"].is_object(), "{}", tool.name);
             for name in schema["required"].as_array().into_iter().flatten() {
                 let name = name.as_str().expect("a name");
-                assert!(schema["properties"][name].is_object(), "{}: {name}", tool.name);
+                assert!(
+                    schema["properties"][name].is_object(),
+                    "{}: {name}",
+                    tool.name
+                );
             }
         }
     }

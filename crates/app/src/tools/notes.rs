@@ -1,7 +1,7 @@
 //! Tools on notes, and questions.
 
 use meetmind_core::{
-    Action, Ctx, Error, Highlight, MeetingAction, MeetingId, Page, Result, SeriesId, Topic,
+    Action, Code, Ctx, Error, Highlight, MeetingId, Page, Result, SeriesId, Topic,
 };
 use meetmind_store::{ActionFilter, DecisionFilter};
 use serde::Serialize;
@@ -25,13 +25,19 @@ pub(super) struct Focus {
 /// One of two places, not both.
 fn not_both(meeting_id: Option<MeetingId>, series_id: Option<SeriesId>) -> Result<()> {
     if meeting_id.is_some() && series_id.is_some() {
-        return Err(Error::invalid("series_id", "give meeting_id or series_id, not both"));
+        return Err(Error::invalid(
+            "series_id",
+            "give meeting_id or series_id, not both",
+        ));
     }
     Ok(())
 }
 
 fn state<T: std::str::FromStr<Err = String>>(status: Option<&str>) -> Result<Option<T>> {
-    let read = |text: &str| text.parse().map_err(|why: String| Error::invalid("status", why));
+    let read = |text: &str| {
+        text.parse()
+            .map_err(|why: String| Error::invalid("status", why))
+    };
     status.map(read).transpose()
 }
 
@@ -89,11 +95,14 @@ pub(super) async fn digest(app: &App, ctx: &Ctx, a: Summarize) -> Result<Digest>
         .await
 }
 
-/// Reads the transcript anew first: a derived row is the system's, whoever asks for it.
+/// Reads the transcript anew first when the caller may ask for that, as over REST; for others
+/// the notes are as the last pass left them.
 pub(super) async fn extract(app: &App, ctx: &Ctx, a: OneMeeting) -> Result<ActionItems> {
-    app.meeting_access(ctx, a.meeting_id, MeetingAction::ReadTranscript)
-        .await?;
-    app.notes_refresh(ctx, a.meeting_id, false).await?;
+    match app.notes_regenerate(ctx, a.meeting_id).await {
+        Ok(_) => {}
+        Err(error) if matches!(error.code, Code::Forbidden | Code::ScopeMissing) => {}
+        Err(error) => return Err(error),
+    }
     let digest = app
         .meeting_digest(ctx, a.meeting_id, DigestStyle::Actions, None)
         .await?;
@@ -108,8 +117,6 @@ pub(super) async fn navigate(app: &App, ctx: &Ctx, a: TopicNavigation) -> Result
 }
 
 pub(super) async fn focus(app: &App, ctx: &Ctx, a: FocusView) -> Result<Option<PersonaView>> {
-    let view = app
-        .summary_get(ctx, a.meeting_id, Some(a.persona))
-        .await?;
+    let view = app.summary_get(ctx, a.meeting_id, Some(a.persona)).await?;
     Ok(view.view)
 }

@@ -57,7 +57,9 @@ impl AskScopeBody {
             (Some(id), None, false) => Ok(AskScope::Meeting(id)),
             (None, Some(id), false) => Ok(AskScope::Series(id)),
             (None, None, true) => Ok(AskScope::All),
-            _ => Err(Error::invalid("scope", "give exactly one of meeting_id, series_id, all").into()),
+            _ => Err(
+                Error::invalid("scope", "give exactly one of meeting_id, series_id, all").into(),
+            ),
         }
     }
 }
@@ -72,9 +74,7 @@ async fn meeting_ask(
     headers: HeaderMap,
     Json(body): Json<QuestionBody>,
 ) -> Result<Response, Failure> {
-    let answer = app
-        .ask(&ctx, &body.question, AskScope::Meeting(id))
-        .await?;
+    let answer = app.ask(&ctx, &body.question, AskScope::Meeting(id)).await?;
     Ok(told(answer, &headers))
 }
 
@@ -96,11 +96,15 @@ async fn ask(
 }
 
 fn told(answer: Answer, headers: &HeaderMap) -> Response {
-    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    let accept = headers
+        .get(header::ACCEPT)
+        .and_then(|value| value.to_str().ok());
     let streams = accept.is_some_and(|accept| {
-        accept
-            .split(',')
-            .any(|kind| kind.trim().to_ascii_lowercase().starts_with("text/event-stream"))
+        accept.split(',').any(|kind| {
+            kind.trim()
+                .to_ascii_lowercase()
+                .starts_with("text/event-stream")
+        })
     });
     if !streams {
         return Reply::ok(answer).into_response();

@@ -122,7 +122,14 @@ impl Conn {
         series_id: Option<SeriesId>,
         user_id: Option<UserId>,
     ) -> Result<Vec<Decision>> {
-        fetch_all!(self, DECISION_EARLIER, d.meeting_id, series_id, user_id, d.id)
+        fetch_all!(
+            self,
+            DECISION_EARLIER,
+            d.meeting_id,
+            series_id,
+            user_id,
+            d.id
+        )
     }
 
     /// Decisions of the meetings a user takes part in, newest first.

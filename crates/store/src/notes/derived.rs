@@ -215,7 +215,8 @@ impl Conn {
             s.created_at,
             s.updated_at
         )?;
-        self.citation_change(Citing::Summary, s.id, &[], &cited(s)).await
+        self.citation_change(Citing::Summary, s.id, &[], &cited(s))
+            .await
     }
 
     /// Writes a summary in place of `old` and moves its citations.

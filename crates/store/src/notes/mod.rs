@@ -282,7 +282,8 @@ impl Conn {
         new: &[SegmentId],
     ) -> Result<()> {
         let (kind, source) = (citing.as_str(), source.uuid());
-        let (before, after): (HashSet<_>, HashSet<_>) = (old.iter().collect(), new.iter().collect());
+        let (before, after): (HashSet<_>, HashSet<_>) =
+            (old.iter().collect(), new.iter().collect());
         for gone in before.difference(&after) {
             execute!(self, CITATION_DELETE, **gone, kind, source)?;
         }

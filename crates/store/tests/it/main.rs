@@ -7,6 +7,7 @@ mod meetings;
 mod messages;
 mod participants;
 mod runs;
+mod notes;
 mod schema;
 mod segments;
 mod webhooks;
