@@ -31,39 +31,130 @@ use crate::ws::{ClientFrame, ServerFrame};
 )))]
 struct Schemas;
 
-/// The schema of an event's `data`. `Object` where it only names what it happened to.
-pub(super) const fn payload(kind: EventKind) -> &'static str {
+/// The schemas an event's `data` may have, most usual first. The one table of payloads.
+pub(super) const fn payload(kind: EventKind) -> &'static [&'static str] {
     use EventKind as K;
     match kind {
         K::MeetingCreated
         | K::MeetingUpdated
         | K::MeetingStarted
         | K::MeetingEnded
-        | K::MeetingRestored => "Meeting",
-        K::ParticipantInvited
-        | K::ParticipantWaiting
+        | K::MeetingRestored => &["Meeting"],
+        // On a user's own topic they name the meeting too.
+        K::ParticipantInvited => &["Participant", "Invitation"],
+        K::ParticipantRemoved => &["Participant", "Named"],
+        K::ParticipantWaiting
         | K::ParticipantJoined
         | K::ParticipantLeft
-        | K::ParticipantUpdated
-        | K::ParticipantRemoved => "Participant",
-        K::ConsentChanged => "Consent",
-        K::SegmentDrafted | K::SegmentFinalized | K::SegmentCorrected => "Segment",
-        K::MessagePosted | K::AgentSpoke => "Message",
-        K::SummaryUpdated => "Summary",
-        K::TopicOpened | K::TopicUpdated | K::TopicFocused => "Topic",
-        K::ActionProposed | K::ActionUpdated => "Action",
-        K::DecisionProposed | K::DecisionUpdated => "Decision",
-        K::AgentStateChanged => "Run",
-        K::MemorySaved | K::MemoryUpdated => "Memory",
-        K::AgentUpdated => "Agent",
+        | K::ParticipantUpdated => &["Participant"],
+        K::ConsentChanged => &["Consent"],
+        K::SegmentDrafted | K::SegmentFinalized | K::SegmentCorrected => &["Segment"],
+        K::MessagePosted => &["Message"],
+        K::SummaryUpdated => &["Summary"],
+        K::TopicOpened => &["Topic"],
+        K::TopicUpdated => &["Topic", "Removed"],
+        K::TopicFocused => &["TopicFocus"],
+        K::ActionProposed => &["Action"],
+        K::ActionUpdated => &["Action", "Removed"],
+        K::DecisionProposed => &["Decision"],
+        K::DecisionUpdated => &["Decision", "Removed"],
+        K::ContextUpdated => &["ContextChange"],
+        K::AgentStateChanged => &["RunChange"],
+        K::AgentSpoke => &["RunSpeech"],
+        K::ToolCalled => &["ToolCall"],
+        K::MemorySaved | K::MemoryUpdated => &["Memory"],
+        K::AgentUpdated => &["Agent"],
         K::MeetingArchived
         | K::MeetingErased
         | K::SegmentErased
-        | K::ContextUpdated
-        | K::ToolCalled
         | K::MemoryDeleted
-        | K::WebhookTested => "Object",
+        | K::WebhookTested => &["Named"],
     }
+}
+
+/// Payloads that are not a record of ours: what they hold, and which of it is always there.
+fn shapes() -> Map<String, Value> {
+    let text = json!({ "type": "string" });
+    let maybe = json!({ "type": ["string", "null"] });
+    let id = |name: &str| schema_ref(name);
+    let shape = |about: &str, fields: Value, always: &[&str]| json!({ "type": "object", "description": about, "properties": fields, "required": always });
+    let run = json!({ "run_id": id("RunId"), "agent_id": id("AgentId"), "meeting_id": id("MeetingId"), "participant_id": maybe });
+    let with = |base: &Value, more: Value| {
+        let mut fields = base.as_object().cloned().unwrap_or_default();
+        fields.extend(more.as_object().cloned().unwrap_or_default());
+        Value::Object(fields)
+    };
+    let all = [
+        (
+            "Named",
+            shape("Ids of what it happened to.", json!({}), &[]),
+        ),
+        (
+            "Removed",
+            shape(
+                "A derived item that is no more.",
+                json!({ "id": text, "meeting_id": id("MeetingId"), "removed": { "const": true } }),
+                &["id", "removed"],
+            ),
+        ),
+        (
+            "Invitation",
+            shape(
+                "A meeting and your place in it.",
+                json!({ "meeting_id": id("MeetingId"), "title": text, "participant": schema_ref("Participant") }),
+                &["meeting_id"],
+            ),
+        ),
+        (
+            "TopicFocus",
+            shape(
+                "What the meeting turned to, by talk or by command.",
+                json!({ "meeting_id": id("MeetingId"), "topic": { "description": "The topic." }, "by": text }),
+                &["meeting_id"],
+            ),
+        ),
+        (
+            "ContextChange",
+            shape(
+                "The meeting's context as it is now.",
+                json!({ "meeting_id": id("MeetingId"), "context": { "type": "object" } }),
+                &["meeting_id", "context"],
+            ),
+        ),
+        (
+            "RunChange",
+            shape(
+                "A step in the life of a run.",
+                with(
+                    &run,
+                    json!({ "from": maybe, "state": schema_ref("RunState"), "activity": maybe, "reason_code": text, "message": text, "actor": text, "attempt": { "type": "integer" } }),
+                ),
+                &["run_id", "state", "reason_code"],
+            ),
+        ),
+        (
+            "RunSpeech",
+            shape(
+                "A message that an agent wrote.",
+                with(
+                    &run,
+                    json!({ "message_id": id("MessageId"), "reply_to": maybe }),
+                ),
+                &["run_id", "message_id"],
+            ),
+        ),
+        (
+            "ToolCall",
+            shape(
+                "A tool that ran; never what it was given or what it gave.",
+                json!({ "tool": text, "ok": { "type": "boolean" }, "code": maybe, "duration_ms": { "type": "integer" }, "actor": text }),
+                &["tool", "ok"],
+            ),
+        ),
+    ];
+    all.into_iter()
+        .map(|(name, shape)| (name.to_owned(), shape))
+        .collect()
 }
 
 /// The AsyncAPI 3 document of the live events.
@@ -90,10 +181,7 @@ pub fn asyncapi_document() -> Value {
             "examples": [{ "payload": { "topic": "meeting:mtg_01k9zq8v7w8r3t5y6h2j4n6p8q", "type": SignalKind::Typing, "data": { "participant_id": "par_01k9zq8v7w8r3t5y6h2j4n6p8q" } } }],
         }),
     );
-    schemas.insert(
-        "Object".to_owned(),
-        json!({ "type": "object", "description": "Names what it happened to." }),
-    );
+    schemas.extend(shapes());
     let events: Vec<&str> = EventKind::ALL.iter().map(|kind| kind.as_str()).collect();
     let of_channel = |channel: &str, names: &[&str]| -> Vec<Value> {
         names
@@ -179,13 +267,19 @@ fn schemas() -> Map<String, Value> {
 }
 
 fn event_message(kind: EventKind) -> Value {
+    let data = match payload(kind) {
+        [only] => schema_ref(only),
+        several => {
+            json!({ "anyOf": several.iter().map(|name| schema_ref(name)).collect::<Vec<_>>() })
+        }
+    };
     json!({
         "name": kind.as_str(),
         "contentType": "application/json",
         "payload": {
             "allOf": [
                 schema_ref("Event"),
-                { "type": "object", "properties": { "type": { "const": kind.as_str() }, "data": schema_ref(payload(kind)) } }
+                { "type": "object", "properties": { "type": { "const": kind.as_str() }, "data": data } }
             ]
         }
     })

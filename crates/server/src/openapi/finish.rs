@@ -12,14 +12,15 @@ use utoipa::openapi::{
 use super::sample;
 
 /// What a tag is about. A tag that is not here gets no description, which a test finds.
-const TAGS: [(&str, &str); 22] = [
+const TAGS: [(&str, &str); 23] = [
     ("auth", "Signing up, in and out; sessions, keys, passwords."),
     ("account", "Your own profile and data."),
     ("meetings", "Meetings, from planned to erased."),
     ("series", "Meetings that belong together."),
     ("participants", "Who is in a meeting, and as what."),
     ("consent", "What participants agreed to."),
-    ("messages", "The chat of a meeting."),
+    ("chat", "The chat of a meeting."),
+    ("messages", "Messages of a meeting."),
     ("transcript", "What was said."),
     (
         "notes",
@@ -71,12 +72,11 @@ const OPTIONAL: [(&str, &str); 2] = [
 ];
 
 /// The error answers that can be declared: status, name, an example's code.
-const ERRORS: [(&str, &str, Code); 13] = [
+const ERRORS: [(&str, &str, Code); 12] = [
     ("400", "BadRequest", Code::BadRequest),
     ("401", "Unauthenticated", Code::Unauthenticated),
     ("403", "Forbidden", Code::Forbidden),
     ("404", "NotFound", Code::NotFound),
-    ("405", "MethodNotAllowed", Code::MethodNotAllowed),
     ("409", "Conflict", Code::Conflict),
     ("412", "PreconditionFailed", Code::PreconditionFailed),
     ("413", "PayloadTooLarge", Code::PayloadTooLarge),
@@ -159,7 +159,6 @@ fn complete(method: &str, path: &str, operation: &mut Operation, schemas: &serde
     let enveloped = path.starts_with("/api/") || path.starts_with("/auth/");
     for (status, name, _) in ERRORS {
         let fits = match status {
-            "405" => false,
             "400" | "429" => enveloped,
             "401" => enveloped,
             "403" => enveloped && path != "/auth/login",
@@ -177,14 +176,14 @@ fn complete(method: &str, path: &str, operation: &mut Operation, schemas: &serde
     }
     // utoipa calls an answer without a description by an empty text; the specification wants one.
     for (status, response) in &mut operation.responses.responses {
-        if let RefOr::T(response) = response {
-            if response.description.is_empty() {
-                response.description = match status.as_str() {
-                    "201" => "Made.".to_owned(),
-                    "202" => "Taken; the work goes on.".to_owned(),
-                    _ => "As asked.".to_owned(),
-                };
-            }
+        if let RefOr::T(response) = response
+            && response.description.is_empty()
+        {
+            response.description = match status.as_str() {
+                "201" => "Made.".to_owned(),
+                "202" => "Taken; the work goes on.".to_owned(),
+                _ => "As asked.".to_owned(),
+            };
         }
     }
     let authorised = !public;

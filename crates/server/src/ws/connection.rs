@@ -4,20 +4,20 @@
 //! holds no memory: the ring of the bus moves on without it, and it reads what it missed from
 //! the store, page by page, at its own pace.
 
+mod delivery;
+
 use std::collections::HashMap;
 use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
 use futures_util::SinkExt;
-use meetmind_app::{App, Published, StreamGuard, TopicStart};
-use meetmind_core::{Actor, Code, Ctx, Error, Event, EventTopic, SignalKind};
+use meetmind_app::{App, StreamGuard, TopicStart};
+use meetmind_core::{Actor, Code, Ctx, Error, EventTopic, SignalKind};
 use serde_json::Value;
-use tokio::sync::broadcast::Receiver;
-use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
-use super::cursor::{Cursor, PAGE, Verdict, ends_topic};
+use super::cursor::Cursor;
 use super::frames::{self, ClientFrame, ServerFrame};
 
 /// How long the first frame may take.
@@ -34,8 +34,6 @@ const RECHECK_EVERY: Duration = Duration::from_secs(60);
 const SUBSCRIPTIONS_MAX: usize = 100;
 /// Refused frames per socket.
 const BAD_FRAMES_MAX: u32 = 20;
-/// Events written together.
-const BATCH: usize = 256;
 /// Signals a socket may send at once, and per second in the long run.
 const SIGNAL_BURST: f64 = 40.0;
 const SIGNALS_PER_SECOND: f64 = 20.0;
@@ -297,164 +295,6 @@ impl Connection {
         self.app.signal_send(topic, cursor.access, kind, data)
     }
 
-    /// Sends the next page of what the client missed in a topic.
-    async fn catch_up(&mut self, topic: EventTopic) -> Result<(), End> {
-        let Some(after) = self.cursors.get(&topic).map(|cursor| cursor.last) else {
-            return Ok(());
-        };
-        let ctx = self.ctx_now();
-        let (access, events) = match self.app.topic_page(&ctx, topic, after, PAGE).await {
-            Ok(page) => page,
-            Err(error) => return self.refuse(topic, &error).await,
-        };
-        let Some(cursor) = self.cursors.get_mut(&topic) else {
-            return Ok(());
-        };
-        if !cursor.take_page(access, &events) {
-            self.cursors.remove(&topic);
-            let oldest = self.app.topic_oldest(topic).await.unwrap_or(1);
-            let topic = topic.to_string();
-            return self.send(&ServerFrame::Gone { topic, oldest }).await;
-        }
-        for event in &events {
-            let text = serde_json::to_string(event).unwrap_or_default();
-            self.feed(Message::Text(text.into())).await?;
-        }
-        self.flush().await
-    }
-
-    /// Takes what the bus brings, and what waits behind it, and writes it together.
-    async fn published(
-        &mut self,
-        first: Result<Published, RecvError>,
-        bus: &mut Receiver<Published>,
-    ) -> Result<(), End> {
-        let mut next = match first {
-            Ok(published) => Some(published),
-            Err(RecvError::Lagged(_)) => {
-                self.all_behind();
-                None
-            }
-            Err(RecvError::Closed) => return Err(End::Lost),
-        };
-        let (mut fed, mut taken) = (false, 0);
-        while let Some(published) = next.take() {
-            fed |= self.pass_on(published).await?;
-            taken += 1;
-            if taken == BATCH {
-                break;
-            }
-            next = match bus.try_recv() {
-                Ok(published) => Some(published),
-                Err(TryRecvError::Lagged(_)) => {
-                    self.all_behind();
-                    None
-                }
-                Err(TryRecvError::Empty | TryRecvError::Closed) => None,
-            };
-        }
-        if fed { self.flush().await } else { Ok(()) }
-    }
-
-    /// Passes one thing on, if the client listens to its topic; gives whether it did.
-    async fn pass_on(&mut self, published: Published) -> Result<bool, End> {
-        match published {
-            Published::Signal { topic, json } => {
-                if !self.cursors.contains_key(&topic) {
-                    return Ok(false);
-                }
-                self.feed(text(json)?).await?;
-                Ok(true)
-            }
-            Published::Event { topic, event, json } => {
-                let Some(cursor) = self.cursors.get_mut(&topic) else {
-                    return Ok(false);
-                };
-                if cursor.is_touched_by(&event) {
-                    return self.touched(topic, &event, json).await;
-                }
-                if cursor.meet(event.seq) != Verdict::Deliver {
-                    return Ok(false);
-                }
-                self.feed(text(json)?).await?;
-                Ok(true)
-            }
-        }
-    }
-
-    /// An event that may end the client's part in the topic.
-    async fn touched(
-        &mut self,
-        topic: EventTopic,
-        event: &Event,
-        json: Bytes,
-    ) -> Result<bool, End> {
-        let last_word = ends_topic(event);
-        if !last_word && !self.recheck(topic).await? {
-            return Ok(true);
-        }
-        let verdict = self.cursors.get_mut(&topic).map(|c| c.meet(event.seq));
-        if verdict == Some(Verdict::Deliver) {
-            self.feed(text(json)?).await?;
-        }
-        // What came before the last word is not lost with it: the page from the store looks
-        // at the authority by itself.
-        if last_word && verdict != Some(Verdict::Behind) {
-            self.recheck(topic).await?;
-        }
-        Ok(true)
-    }
-
-    /// Looks whether the client may still hear a topic; gives whether it may.
-    async fn recheck(&mut self, topic: EventTopic) -> Result<bool, End> {
-        let ctx = self.ctx_now();
-        match self.app.topic_access(&ctx, topic).await {
-            Ok(access) => {
-                if let Some(cursor) = self.cursors.get_mut(&topic) {
-                    cursor.access = access;
-                }
-                Ok(true)
-            }
-            Err(error) => self.refuse(topic, &error).await.map(|()| false),
-        }
-    }
-
-    /// Looks whether the session or key still counts, and whether each topic is still open.
-    async fn recheck_all(&mut self) -> Result<(), End> {
-        match self.app.listener_check(&self.ctx.actor).await {
-            Ok(()) => {}
-            Err(error) if error.code == Code::SessionRevoked => {
-                return Err(End::Close(UNAUTHENTICATED, "the session was ended"));
-            }
-            Err(_) => return Err(End::Close(TRY_LATER, "try again later")),
-        }
-        let topics: Vec<EventTopic> = self.cursors.keys().copied().collect();
-        for topic in topics {
-            self.recheck(topic).await?;
-        }
-        Ok(())
-    }
-
-    /// Ends a subscription with the reason. When the reason is ours, the whole socket ends: the
-    /// client comes back with its numbers and misses nothing.
-    async fn refuse(&mut self, topic: EventTopic, error: &Error) -> Result<(), End> {
-        if error.code.status() >= 500 {
-            return Err(End::Close(TRY_LATER, "try again later"));
-        }
-        self.cursors.remove(&topic);
-        self.send(&ServerFrame::Closed {
-            topic: topic.to_string(),
-            reason: error.code.to_string(),
-        })
-        .await
-    }
-
-    fn all_behind(&mut self) {
-        for cursor in self.cursors.values_mut() {
-            cursor.behind = true;
-        }
-    }
-
     fn ctx_now(&self) -> Ctx {
         Ctx {
             now: self.app.now(),
@@ -477,13 +317,6 @@ impl Connection {
     async fn flush(&mut self) -> Result<(), End> {
         in_time(self.socket.flush()).await
     }
-}
-
-/// The text that all listeners share; no copy is made.
-fn text(json: Bytes) -> Result<Message, End> {
-    Utf8Bytes::try_from(json)
-        .map(Message::Text)
-        .map_err(|_| End::Close(1011, "an event could not be written"))
 }
 
 async fn in_time(write: impl Future<Output = Result<(), axum::Error>>) -> Result<(), End> {

@@ -170,6 +170,7 @@ fn every_event_has_a_message_and_every_reference_an_end() {
     };
     assert_eq!(of("segment.finalized"), "#/components/schemas/Segment");
     assert_eq!(of("meeting.started"), "#/components/schemas/Meeting");
+    assert_eq!(of("agent.state_changed"), "#/components/schemas/RunChange");
 }
 
 #[test]

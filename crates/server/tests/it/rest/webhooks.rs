@@ -187,7 +187,6 @@ async fn failures_are_listed_and_tried_again_until_it_works() {
     at.server
         .post(&at.anna, "/api/meetings", json!({ "title": "x" }))
         .await;
-    let start = at.server.app.app.now();
     for (status, wait) in [
         ("pending", Some(5)),
         ("pending", Some(300)),
@@ -196,15 +195,13 @@ async fn failures_are_listed_and_tried_again_until_it_works() {
         at.deliver(&at.deliveries(&path).await[0]).await;
         let delivery = at.deliveries(&path).await[0].clone();
         assert_eq!(delivery["status"], status);
-        let next = wait.map(|seconds| {
-            start
-                .plus(std::time::Duration::from_secs(seconds))
-                .to_string()
-        });
+        let wait = wait.map(std::time::Duration::from_secs);
+        let next = wait.map(|wait| at.server.app.app.now().plus(wait).to_string());
         assert_eq!(
             delivery["next_attempt_at"].as_str().map(str::to_owned),
             next
         );
+        at.server.app.clock.advance(wait.unwrap_or_default());
     }
     let id = at.deliveries(&path).await[0]["id"]
         .as_str()
