@@ -104,13 +104,6 @@ impl App {
         }
     }
 
-    /// From now on the process says that it is not ready, and takes no new runs.
-    pub fn drain_begin(&self) {
-        self.inner
-            .draining
-            .store(true, std::sync::atomic::Ordering::Relaxed);
-    }
-
     /// Whether the process can take work. The database is asked at most once a second: it must
     /// keep a row, so that a full disk shows as well as a vanished server.
     pub async fn readiness(&self) -> Readiness {

@@ -142,7 +142,7 @@ async fn print_link(api: &Api, user: &Value, made: &Value) -> Result<()> {
     let link = match link_in(made) {
         Some(link) => link,
         None => {
-            let path = format!("/api/admin/users/{}/reset", text(user, "id")?);
+            let path = format!("/api/admin/users/{}/reset-link", text(user, "id")?);
             let answer = api.post(&path, json!({})).await?;
             link_in(&answer).context("the answer has no link")?
         }

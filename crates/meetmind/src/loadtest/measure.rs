@@ -127,8 +127,15 @@ pub(super) async fn notes(host: &Api) -> Result<Line> {
     }
     passes.sort();
     let summary = host.get(&path).await?;
-    let lines = items(&summary["lines"]).len();
-    ensure!(lines > 0, "the notes of an hour are empty");
+    let summary = if summary["summary"].is_object() {
+        &summary["summary"]
+    } else {
+        &summary
+    };
+    ensure!(
+        !items(&summary["lines"]).is_empty(),
+        "the notes of an hour are empty"
+    );
     Ok(Line {
         what: format!(
             "notes of an hour ({} turns), read, derived and kept",
