@@ -142,7 +142,9 @@ async fn database_checks(store: &Store, now: Timestamp) -> Vec<Check> {
         let text = now.to_string();
         store.instance_set("last_ready_check", &text).await?;
         if store.instance_get("last_ready_check").await? != Some(text) {
-            return Ok(Err("the database does not give back what it was given".to_owned()));
+            return Ok(Err(
+                "the database does not give back what it was given".to_owned()
+            ));
         }
         Ok(Ok(()))
     };

@@ -134,10 +134,7 @@ impl Api {
                 let answer = request.send().await.map_err(|error| {
                     // Without the address: its query may hold what was asked.
                     let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
-                    anyhow::anyhow!(
-                        "{base} does not answer{}",
-                        cause.unwrap_or_default()
-                    )
+                    anyhow::anyhow!("{base} does not answer{}", cause.unwrap_or_default())
                 })?;
                 (answer.status(), answer.bytes().await?.to_vec())
             }
@@ -152,7 +149,10 @@ impl Api {
                 };
                 let answer = router.clone().oneshot(request.body(body)?).await?;
                 let (parts, body) = answer.into_parts();
-                (parts.status, axum::body::to_bytes(body, usize::MAX).await?.to_vec())
+                (
+                    parts.status,
+                    axum::body::to_bytes(body, usize::MAX).await?.to_vec(),
+                )
             }
         };
         let envelope: Value = serde_json::from_slice(&bytes).with_context(|| {
@@ -182,6 +182,10 @@ pub(crate) fn text<'a>(value: &'a Value, name: &str) -> Result<&'a str> {
 
 /// The rows of a list, whether it is paged or plain.
 pub(crate) fn items(value: &Value) -> Vec<Value> {
-    let list = if value.is_array() { value } else { &value["items"] };
+    let list = if value.is_array() {
+        value
+    } else {
+        &value["items"]
+    };
     list.as_array().cloned().unwrap_or_default()
 }

@@ -47,7 +47,10 @@ struct Tail {
 
 /// A row: the table's name and the values.
 #[derive(Debug, Deserialize)]
-struct Row<'a>(#[serde(borrow)] std::borrow::Cow<'a, str>, #[serde(borrow)] &'a RawValue);
+struct Row<'a>(
+    #[serde(borrow)] std::borrow::Cow<'a, str>,
+    #[serde(borrow)] &'a RawValue,
+);
 
 /// Hashes what passes through.
 struct Hashing<W> {
@@ -129,7 +132,11 @@ pub(crate) async fn restore(
         store.migrate(env!("CARGO_PKG_VERSION")).await?;
         let counts = fill(&store, file, &tail, bars).await?;
         let damage = store.damage().await?;
-        ensure!(damage.is_empty(), "the restored database is damaged: {}", damage.join("; "));
+        ensure!(
+            damage.is_empty(),
+            "the restored database is damaged: {}",
+            damage.join("; ")
+        );
         store.close().await;
         anyhow::Ok(counts)
     };
@@ -253,7 +260,10 @@ async fn write_checked(store: &Store, file: &Path, bars: bool) -> Result<RowCoun
         let counts = write(store, &beside, &bar).await?;
         bar.finish_and_clear();
         let (_, tail) = check(&beside, bars)?;
-        ensure!(tail.rows == counts, "the backup does not read back as it was written");
+        ensure!(
+            tail.rows == counts,
+            "the backup does not read back as it was written"
+        );
         fs::rename(&beside, file)?;
         anyhow::Ok(counts)
     };
@@ -330,14 +340,21 @@ fn check(path: &Path, bars: bool) -> Result<(Head, Tail)> {
         head.written_by
     );
     let same = head.tables.iter().map(|(table, columns)| {
-        (table.as_str(), columns.iter().map(String::as_str).collect::<Vec<_>>())
+        (
+            table.as_str(),
+            columns.iter().map(String::as_str).collect::<Vec<_>>(),
+        )
     });
     ensure!(
         same.eq(backup_columns()),
         "{shown} has other tables or columns than this program"
     );
     let mut hash = Sha256::new();
-    let mut rows: RowCounts = head.tables.iter().map(|(table, _)| (table.clone(), 0)).collect();
+    let mut rows: RowCounts = head
+        .tables
+        .iter()
+        .map(|(table, _)| (table.clone(), 0))
+        .collect();
     loop {
         hash.update(&line);
         bar.inc(line.len() as u64);
@@ -347,15 +364,15 @@ fn check(path: &Path, bars: bool) -> Result<(Head, Tail)> {
             .with_context(|| format!("{shown} is damaged"))?;
         ensure!(read > 0, "{shown} is cut off: it has no last line");
         if line.starts_with('[') {
-            let Row(table, _) =
-                serde_json::from_str(&line).with_context(|| format!("{shown} has a damaged line"))?;
+            let Row(table, _) = serde_json::from_str(&line)
+                .with_context(|| format!("{shown} has a damaged line"))?;
             *rows
                 .get_mut(table.as_ref())
                 .with_context(|| format!("{shown} has rows of no table"))? += 1;
             continue;
         }
-        let tail: Tail =
-            serde_json::from_str(&line).with_context(|| format!("{shown} has a damaged last line"))?;
+        let tail: Tail = serde_json::from_str(&line)
+            .with_context(|| format!("{shown} has a damaged last line"))?;
         ensure!(
             tail.sha256 == hex(&hash.finalize()) && tail.rows == rows,
             "{shown} was changed or damaged since it was written: its checksum differs"
@@ -384,7 +401,9 @@ async fn fill(store: &Store, path: &Path, tail: &Tail, bars: bool) -> Result<Row
         counts.entry(table.clone()).or_default();
     }
     ensure!(counts == tail.rows, "not every row arrived");
-    store.instance_set("written_by", env!("CARGO_PKG_VERSION")).await?;
+    store
+        .instance_set("written_by", env!("CARGO_PKG_VERSION"))
+        .await?;
     Ok(counts)
 }
 
@@ -398,7 +417,8 @@ fn remove_sqlite(path: &Path) -> Result<()> {
     for end in ["", "-wal", "-shm"] {
         let path = with_suffix(path, end);
         if path.exists() {
-            fs::remove_file(&path).with_context(|| format!("{} cannot be removed", path.display()))?;
+            fs::remove_file(&path)
+                .with_context(|| format!("{} cannot be removed", path.display()))?;
         }
     }
     Ok(())

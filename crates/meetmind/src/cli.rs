@@ -117,7 +117,12 @@ pub(crate) struct ImportArgs {
     #[arg(long, value_name = "URL", requires = "token")]
     pub(crate) server: Option<String>,
     /// An access token or API key for that server
-    #[arg(long, value_name = "TOKEN", env = "MEETMIND_TOKEN", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        env = "MEETMIND_TOKEN",
+        hide_env_values = true
+    )]
     pub(crate) token: Option<String>,
 }
 
@@ -162,7 +167,7 @@ pub(crate) enum DocsPage {
 
 #[derive(Debug, Args)]
 pub(crate) struct LoadtestArgs {
-    /// A Postgres to measure on, instead of SQLite; a database of its own is made in it and dropped
+    /// An empty Postgres database to measure on, instead of SQLite; what is written stays in it
     #[arg(long, value_name = "URL")]
     pub(crate) postgres: Option<String>,
     /// Seconds per measurement

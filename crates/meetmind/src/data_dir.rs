@@ -64,7 +64,10 @@ pub(crate) fn lock(folder: &Path) -> Result<Lock> {
 
 /// Whether a serving process holds the folder.
 pub(crate) fn is_locked(folder: &Path) -> bool {
-    let Ok(file) = OpenOptions::new().read(true).open(folder.join("meetmind.lock")) else {
+    let Ok(file) = OpenOptions::new()
+        .read(true)
+        .open(folder.join("meetmind.lock"))
+    else {
         return false;
     };
     matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
@@ -83,7 +86,10 @@ mod tests {
         let held = lock(&data).expect("free");
         assert!(is_locked(&data));
         let error = lock(&data).expect_err("taken").to_string();
-        assert!(error.contains(&format!("process {}", std::process::id())), "{error}");
+        assert!(
+            error.contains(&format!("process {}", std::process::id())),
+            "{error}"
+        );
         drop(held);
         lock(&data).expect("free again");
     }

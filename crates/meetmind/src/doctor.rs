@@ -143,7 +143,9 @@ async fn check_database(report: &mut Report, config: &Config, folder: &Path) {
     };
     let known = Store::schema_known();
     match store.schema_version().await {
-        Ok(None) => report.good(&format!("database: {shown} is empty; the first start fills it")),
+        Ok(None) => report.good(&format!(
+            "database: {shown} is empty; the first start fills it"
+        )),
         Ok(Some(found)) if found == known => {
             report.good(&format!("database: {shown}, schema {found}"));
         }
@@ -151,7 +153,9 @@ async fn check_database(report: &mut Report, config: &Config, folder: &Path) {
             "database: {shown}, schema {found}; the next start brings it to {known}"
         )),
         Ok(Some(found)) => report.bad(
-            &format!("database: schema {found} was written by a newer program; this one knows {known}"),
+            &format!(
+                "database: schema {found} was written by a newer program; this one knows {known}"
+            ),
             "Start the newer program, or restore a backup from before it.",
         ),
         Err(error) => report.bad(
@@ -209,7 +213,8 @@ fn check_clock(report: &mut Report) {
         Timestamp::parse("2126-01-01T00:00:00Z"),
     );
     let now = SystemClock.now();
-    let sane = earliest.is_ok_and(|earliest| earliest < now) && latest.is_ok_and(|latest| now < latest);
+    let sane =
+        earliest.is_ok_and(|earliest| earliest < now) && latest.is_ok_and(|latest| now < latest);
     if sane {
         report.good(&format!("clock: {now}"));
     } else {
@@ -236,7 +241,10 @@ fn check_livekit(report: &mut Report, config: &Config) {
     if config.livekit.url.is_empty() {
         report.note("LiveKit: none configured, so meetings have no sound or picture: joining gives `livekit: null`");
     } else {
-        report.good(&format!("LiveKit: {}", without_password(&config.livekit.url)));
+        report.good(&format!(
+            "LiveKit: {}",
+            without_password(&config.livekit.url)
+        ));
     }
 }
 
@@ -247,7 +255,10 @@ async fn check_network(report: &mut Report, config: &Config) {
         ("Supabase", &config.supabase.url),
         ("OPENAI_BASE_URL", &config.providers.openai_base_url),
     ];
-    for (name, address) in addresses.into_iter().filter(|(_, address)| !address.is_empty()) {
+    for (name, address) in addresses
+        .into_iter()
+        .filter(|(_, address)| !address.is_empty())
+    {
         let target = Url::parse(address).ok().and_then(|url| {
             let port = url.port_or_known_default().or(match url.scheme() {
                 "ws" => Some(80),
@@ -257,7 +268,10 @@ async fn check_network(report: &mut Report, config: &Config) {
             Some((url.host_str()?.trim_matches(['[', ']']).to_owned(), port))
         });
         let Some((host, port)) = target else {
-            report.bad(&format!("{name}: {address} has no host"), "Correct the address.");
+            report.bad(
+                &format!("{name}: {address} has no host"),
+                "Correct the address.",
+            );
             continue;
         };
         match answers(&host, port).await {

@@ -39,7 +39,11 @@ pub(crate) async fn import(sources: &Sources, args: ImportArgs, bars: bool) -> R
         });
     }
     bar.finish_and_clear();
-    ensure!(failed == 0, "{failed} of {} files were not imported", args.files.len());
+    ensure!(
+        failed == 0,
+        "{failed} of {} files were not imported",
+        args.files.len()
+    );
     Ok(ExitCode::SUCCESS)
 }
 
@@ -51,7 +55,9 @@ async fn import_one(api: &Api, path: &Path) -> Result<String> {
     // Read here too: a broken file is named with its line before anything is sent.
     let format = Format::detect(&bytes, Some(&name));
     let read = formats::parse(&bytes, Some(format), Some(&name))?;
-    let stem = name.rsplit_once('.').map_or(name.as_str(), |(stem, _)| stem);
+    let stem = name
+        .rsplit_once('.')
+        .map_or(name.as_str(), |(stem, _)| stem);
     let title = read.title.as_deref().unwrap_or(stem).to_owned();
     let query: String = url::form_urlencoded::Serializer::new(String::new())
         .append_pair("format", format.extension())
@@ -64,7 +70,11 @@ async fn import_one(api: &Api, path: &Path) -> Result<String> {
             Some((bytes, format.media_type())),
         )
         .await?;
-    let meeting = if made["meeting"].is_object() { &made["meeting"] } else { &made };
+    let meeting = if made["meeting"].is_object() {
+        &made["meeting"]
+    } else {
+        &made
+    };
     Ok(format!(
         "{}: {title}, {} turns by {} people",
         text(meeting, "id")?,

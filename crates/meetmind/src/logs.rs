@@ -26,9 +26,9 @@ pub(crate) fn install(config: &Config, colour: bool) -> Result<()> {
         bail!("the log cannot be started: {error}");
     }
     std::panic::set_hook(Box::new(|panic| {
-        let place = panic
-            .location()
-            .map_or_else(String::new, |place| format!("{}:{}", place.file(), place.line()));
+        let place = panic.location().map_or_else(String::new, |place| {
+            format!("{}:{}", place.file(), place.line())
+        });
         // The place only: the message of a panic may quote the text that was being worked on.
         tracing::error!(place, "a thread panicked");
     }));
@@ -40,7 +40,11 @@ pub(crate) fn install(config: &Config, colour: bool) -> Result<()> {
 fn filter(setting: &str) -> Result<EnvFilter> {
     const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
     let mut directives = vec!["warn".to_owned()];
-    for part in setting.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+    for part in setting
+        .split(',')
+        .map(str::trim)
+        .filter(|part| !part.is_empty())
+    {
         match part.split_once('=') {
             None if LEVELS.contains(&part) => {
                 if matches!(part, "off" | "error") {
@@ -51,7 +55,10 @@ fn filter(setting: &str) -> Result<EnvFilter> {
             Some((target, level)) if LEVELS.contains(&level) && !target.is_empty() => {
                 directives.push(part.to_owned());
             }
-            _ => bail!("log: `{part}` is neither a level ({}) nor part=level", LEVELS.join(", ")),
+            _ => bail!(
+                "log: `{part}` is neither a level ({}) nor part=level",
+                LEVELS.join(", ")
+            ),
         }
     }
     Ok(EnvFilter::try_new(directives.join(","))?)
@@ -74,6 +81,9 @@ mod tests {
     #[test]
     fn a_fine_level_does_not_open_what_others_carry() {
         let text = filter("trace").expect("a level").to_string();
-        assert!(text.contains("meetmind=trace") && text.contains("warn"), "{text}");
+        assert!(
+            text.contains("meetmind=trace") && text.contains("warn"),
+            "{text}"
+        );
     }
 }

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use crate::api::{Api, items, text};
 use crate::cli::UserCommand;
 use crate::config::{Config, Sources};
-use crate::server::{open_app, open_store};
 use crate::data_dir;
+use crate::server::{open_app, open_store};
 
 /// The API in this process, on the data that the configuration means. Works beside a running server:
 /// both engines take two processes.
@@ -18,7 +18,11 @@ async fn here(config: &Config, sources: &Sources, actor: Actor) -> Result<Api> {
     let folder = config.data_dir(sources)?;
     data_dir::make(&folder)?;
     let app = open_app(config, open_store(config, &folder).await?, config.listen).await?;
-    Ok(Api::here(meetmind_server::router_as(app, &config.server(), actor)))
+    Ok(Api::here(meetmind_server::router_as(
+        app,
+        &config.server(),
+        actor,
+    )))
 }
 
 /// The API in this process as the person with this address.
@@ -42,11 +46,16 @@ pub(crate) async fn user(sources: &Sources, command: UserCommand) -> Result<Exit
     match command {
         UserCommand::List => list(&api).await?,
         UserCommand::Create { email, name, admin } => {
-            let name = name.unwrap_or_else(|| email.split('@').next().unwrap_or_default().to_owned());
+            let name =
+                name.unwrap_or_else(|| email.split('@').next().unwrap_or_default().to_owned());
             let role = if admin { "admin" } else { "member" };
             let body = json!({"email": email, "name": name, "role": role});
             let made = api.post("/api/admin/users", body).await?;
-            let user = if made["user"].is_object() { &made["user"] } else { &made };
+            let user = if made["user"].is_object() {
+                &made["user"]
+            } else {
+                &made
+            };
             println!("{} {}", text(user, "id")?, text(user, "email")?);
             print_link(&api, user, &made).await?;
         }
@@ -65,13 +74,19 @@ pub(crate) async fn user(sources: &Sources, command: UserCommand) -> Result<Exit
 async fn list(api: &Api) -> Result<()> {
     let mut cursor = String::new();
     loop {
-        let page = api.get(&format!("/api/admin/users?limit=100{cursor}")).await?;
+        let page = api
+            .get(&format!("/api/admin/users?limit=100{cursor}"))
+            .await?;
         for user in items(&page) {
             println!(
                 "{}  {:<6}  {:<8}  {}",
                 text(&user, "id")?,
                 text(&user, "role")?,
-                if user["disabled_at"].is_null() { "open" } else { "disabled" },
+                if user["disabled_at"].is_null() {
+                    "open"
+                } else {
+                    "disabled"
+                },
                 text(&user, "email")?
             );
         }
@@ -87,14 +102,20 @@ async fn find(api: &Api, email: &str) -> Result<Value> {
     let wanted = email.trim().to_lowercase();
     let mut cursor = String::new();
     loop {
-        let page = api.get(&format!("/api/admin/users?limit=100{cursor}")).await?;
+        let page = api
+            .get(&format!("/api/admin/users?limit=100{cursor}"))
+            .await?;
         let found = items(&page)
             .into_iter()
             .find(|user| user["email"].as_str() == Some(wanted.as_str()));
         match (found, page["next_cursor"].as_str()) {
             (Some(user), _) => return Ok(user),
             (None, Some(next)) => cursor = format!("&cursor={next}"),
-            (None, None) => return Err(anyhow::anyhow!("there is no account with the address {email}")),
+            (None, None) => {
+                return Err(anyhow::anyhow!(
+                    "there is no account with the address {email}"
+                ));
+            }
         }
     }
 }
@@ -107,7 +128,11 @@ async fn change(api: &Api, email: &str, patch: Value) -> Result<()> {
         "{}: {}, {}",
         text(&user, "email")?,
         text(&user, "role")?,
-        if user["disabled_at"].is_null() { "open" } else { "disabled" }
+        if user["disabled_at"].is_null() {
+            "open"
+        } else {
+            "disabled"
+        }
     );
     Ok(())
 }
@@ -117,7 +142,7 @@ async fn print_link(api: &Api, user: &Value, made: &Value) -> Result<()> {
     let link = match link_in(made) {
         Some(link) => link,
         None => {
-            let path = format!("/api/admin/users/{}/reset", text(user, "id")?);
+            let path = format!("/api/admin/users/{}/reset-link", text(user, "id")?);
             let answer = api.post(&path, json!({})).await?;
             link_in(&answer).context("the answer has no link")?
         }

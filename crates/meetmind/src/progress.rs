@@ -12,7 +12,10 @@ pub(crate) fn bar(wanted: bool, total: Option<u64>, what: &str) -> ProgressBar {
             ProgressBar::new(total),
             "{msg:<14} {bar:30} {human_pos} of {human_len}, {eta} left",
         ),
-        None => (ProgressBar::new_spinner(), "{msg:<14} {human_pos}, {elapsed}"),
+        None => (
+            ProgressBar::new_spinner(),
+            "{msg:<14} {human_pos}, {elapsed}",
+        ),
     };
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style);

@@ -67,9 +67,12 @@ pub(crate) async fn open_store(config: &Config, data_dir: &Path) -> Result<Store
         data_dir::private_file(Path::new(path))
             .with_context(|| format!("the database {path} cannot be opened"))?;
     }
-    let store = Store::open(&settings)
-        .await
-        .with_context(|| format!("the database {} cannot be opened", crate::config::without_password(&settings.url)))?;
+    let store = Store::open(&settings).await.with_context(|| {
+        format!(
+            "the database {} cannot be opened",
+            crate::config::without_password(&settings.url)
+        )
+    })?;
     store.migrate(env!("CARGO_PKG_VERSION")).await?;
     Ok(store)
 }
@@ -157,7 +160,10 @@ impl Server {
         }
         self.upkeep.abort();
         let close = self.app.store().close();
-        if tokio::time::timeout(Duration::from_secs(1), close).await.is_err() {
+        if tokio::time::timeout(Duration::from_secs(1), close)
+            .await
+            .is_err()
+        {
             // Nothing is lost: the next start reads the log.
             tracing::warn!("the database was still busy");
         }

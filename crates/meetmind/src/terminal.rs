@@ -117,6 +117,9 @@ mod tests {
 
     #[test]
     fn times_read_as_people_say_them() {
-        assert_eq!((clock(0), clock(64_999), clock(3_725_000)), ("0:00".into(), "1:04".into(), "1:02:05".into()));
+        assert_eq!(
+            (clock(0), clock(64_999), clock(3_725_000)),
+            ("0:00".into(), "1:04".into(), "1:02:05".into())
+        );
     }
 }

@@ -1,8 +1,8 @@
 //! All routes in one list, grouped by what they are about.
 
-use axum::{Extension, Router};
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
+use axum::{Extension, Router};
 use meetmind_app::App;
 use meetmind_core::{Code, Error};
 use utoipa_axum::router::OpenApiRouter;

@@ -7,7 +7,10 @@ use std::time::Duration;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{PgConnection, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool, Transaction};
+use sqlx::{
+    Connection as _, PgConnection, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool,
+    Transaction,
+};
 
 use crate::{Error, Result};
 
@@ -135,6 +138,12 @@ impl Store {
                     .max_connections(size)
                     .acquire_timeout(settings.acquire_timeout)
                     .test_before_acquire(false)
+                    // A full disk makes SQLite roll back by itself. sqlx does not hear of it and
+                    // believes the transaction open for ever: that connection is replaced.
+                    .before_acquire(|connection, _| {
+                        let usable = !connection.is_in_transaction();
+                        Box::pin(async move { Ok(usable) })
+                    })
             };
             let write = pool(1).connect_with(options.clone()).await?;
             let read = pool(settings.max_connections)
@@ -302,3 +311,34 @@ macro_rules! fetch_all {
 }
 
 pub(crate) use {execute, fetch_all, fetch_one, fetch_optional, on_engine};
+
+#[cfg(test)]
+mod tests {
+    use super::Db;
+    use crate::testing::TestDb;
+    use crate::{Engine, Error};
+
+    #[tokio::test]
+    async fn writing_goes_on_after_a_full_disk() {
+        let db = TestDb::new(Engine::Sqlite)
+            .await
+            .expect("a test database")
+            .expect("SQLite is always there");
+        let Db::Sqlite { write, .. } = &db.store.db else {
+            panic!("not SQLite");
+        };
+        // The file may not grow any more: to SQLite that is a full disk.
+        sqlx::query("PRAGMA max_page_count = 1")
+            .execute(write)
+            .await
+            .expect("a limit");
+        let big = "x".repeat(1 << 20);
+        let error = db.store.instance_set("big", &big).await;
+        assert!(matches!(error, Err(Error::Full(_))), "{error:?}");
+        // The limit belonged to the connection that could not go on; a new one has none.
+        db.store
+            .instance_set("big", &big)
+            .await
+            .expect("room again");
+    }
+}

@@ -30,8 +30,8 @@ impl Config {
                 origin != "*",
                 "cors_origins: `*` would let any site act for your users; list the sites"
             );
-            let is_origin = web_address(origin)
-                .is_some_and(|url| url.path() == "/" && !origin.ends_with('/'));
+            let is_origin =
+                web_address(origin).is_some_and(|url| url.path() == "/" && !origin.ends_with('/'));
             ensure!(
                 is_origin,
                 "cors_origins: `{origin}` must be a scheme and a host, such as https://app.example.com"
@@ -40,9 +40,12 @@ impl Config {
         for proxy in &self.trusted_proxies {
             let (address, bits) = proxy.split_once('/').unwrap_or((proxy, ""));
             let ip = address.parse::<std::net::IpAddr>();
-            let most = ip.as_ref().map_or(0, |ip| if ip.is_ipv4() { 32 } else { 128 });
+            let most = ip
+                .as_ref()
+                .map_or(0, |ip| if ip.is_ipv4() { 32 } else { 128 });
             ensure!(
-                ip.is_ok() && (bits.is_empty() || bits.parse::<u8>().is_ok_and(|bits| bits <= most)),
+                ip.is_ok()
+                    && (bits.is_empty() || bits.parse::<u8>().is_ok_and(|bits| bits <= most)),
                 "trusted_proxies: `{proxy}` must be an address or a network such as 10.0.0.0/8"
             );
         }
@@ -109,7 +112,8 @@ impl Config {
             "SUPABASE_URL is set without SUPABASE_ANON_KEY (or SUPABASE_PUBLISHABLE_KEY): set both, or neither"
         );
         self.notes.push(
-            "SUPABASE_URL is set, but Supabase Auth is not built yet: accounts are local".to_owned(),
+            "SUPABASE_URL is set, but Supabase Auth is not built yet: accounts are local"
+                .to_owned(),
         );
         if self.database.url.is_empty() {
             self.notes.push(
@@ -129,25 +133,105 @@ impl Config {
             Ok(())
         };
         let signed = |value: i64| u64::try_from(value).unwrap_or(0);
-        within("http.body_limit_bytes", self.http.body_limit_bytes as u64, 65_536, 1 << 30)?;
-        within("http.max_connections", self.http.max_connections as u64, 1, 1_000_000)?;
+        within(
+            "http.body_limit_bytes",
+            self.http.body_limit_bytes as u64,
+            65_536,
+            1 << 30,
+        )?;
+        within(
+            "http.max_connections",
+            self.http.max_connections as u64,
+            1,
+            1_000_000,
+        )?;
         within("http.header_timeout_s", self.http.header_timeout_s, 1, 300)?;
-        within("database.max_connections", u64::from(self.database.max_connections), 2, 1000)?;
-        within("database.acquire_timeout_s", self.database.acquire_timeout_s, 1, 300)?;
-        within("auth.access_token_ttl_s", self.auth.access_token_ttl_s, 60, 86_400)?;
-        within("auth.session_idle_days", self.auth.session_idle_days, 1, 3650)?;
+        within(
+            "database.max_connections",
+            u64::from(self.database.max_connections),
+            2,
+            1000,
+        )?;
+        within(
+            "database.acquire_timeout_s",
+            self.database.acquire_timeout_s,
+            1,
+            300,
+        )?;
+        within(
+            "auth.access_token_ttl_s",
+            self.auth.access_token_ttl_s,
+            60,
+            86_400,
+        )?;
+        within(
+            "auth.session_idle_days",
+            self.auth.session_idle_days,
+            1,
+            3650,
+        )?;
         within("auth.session_max_days", self.auth.session_max_days, 1, 3650)?;
-        within("auth.password_min_length", self.auth.password_min_length as u64, 8, 64)?;
-        within("auth.login_attempts", signed(self.auth.login_attempts), 3, 100)?;
-        within("auth.argon2_memory_kib", u64::from(self.auth.argon2_memory_kib), 19_456, 1 << 22)?;
-        within("auth.argon2_passes", u64::from(self.auth.argon2_passes), 1, 20)?;
-        within("agents.max_per_user", signed(self.agents.max_per_user), 1, 100_000)?;
-        within("agents.max_runs_per_user", signed(self.agents.max_runs_per_user), 1, 100_000)?;
-        within("agents.max_runs_per_day", signed(self.agents.max_runs_per_day), 1, 1_000_000)?;
+        within(
+            "auth.password_min_length",
+            self.auth.password_min_length as u64,
+            8,
+            64,
+        )?;
+        within(
+            "auth.login_attempts",
+            signed(self.auth.login_attempts),
+            3,
+            100,
+        )?;
+        within(
+            "auth.argon2_memory_kib",
+            u64::from(self.auth.argon2_memory_kib),
+            19_456,
+            1 << 22,
+        )?;
+        within(
+            "auth.argon2_passes",
+            u64::from(self.auth.argon2_passes),
+            1,
+            20,
+        )?;
+        within(
+            "agents.max_per_user",
+            signed(self.agents.max_per_user),
+            1,
+            100_000,
+        )?;
+        within(
+            "agents.max_runs_per_user",
+            signed(self.agents.max_runs_per_user),
+            1,
+            100_000,
+        )?;
+        within(
+            "agents.max_runs_per_day",
+            signed(self.agents.max_runs_per_day),
+            1,
+            1_000_000,
+        )?;
         within("agents.lease_s", self.agents.lease_s, 3, 600)?;
-        within("agents.notes_interval_s", self.agents.notes_interval_s, 1, 3600)?;
-        within("retention.events_days", self.retention.events_days, 1, 36_500)?;
-        within("retention.archive_days", self.retention.archive_days, 1, 36_500)?;
+        within(
+            "agents.notes_interval_s",
+            self.agents.notes_interval_s,
+            1,
+            3600,
+        )?;
+        within(
+            "retention.events_days",
+            self.retention.events_days,
+            1,
+            36_500,
+        )?;
+        within(
+            "retention.archive_days",
+            self.retention.archive_days,
+            1,
+            36_500,
+        )?;
         within("outbound.timeout_s", self.outbound.timeout_s, 1, 300)
     }
 
@@ -200,13 +284,29 @@ mod tests {
             (&[wss], "LIVEKIT_API_KEY"),
             (&[wss, ("LIVEKIT_API_KEY", "k")], "LIVEKIT_API_SECRET"),
             (&[("LIVEKIT_API_SECRET", "s3cret")], "LIVEKIT_API_KEY"),
-            (&[("LIVEKIT_URL", "https://x.example"), ("LIVEKIT_API_KEY", "k"), ("LIVEKIT_API_SECRET", "s3cret")], "wss://"),
-            (&[("SUPABASE_URL", "https://x.supabase.co")], "SUPABASE_ANON_KEY"),
+            (
+                &[
+                    ("LIVEKIT_URL", "https://x.example"),
+                    ("LIVEKIT_API_KEY", "k"),
+                    ("LIVEKIT_API_SECRET", "s3cret"),
+                ],
+                "wss://",
+            ),
+            (
+                &[("SUPABASE_URL", "https://x.supabase.co")],
+                "SUPABASE_ANON_KEY",
+            ),
             (&[("SUPABASE_SERVICE_ROLE_KEY", "s3cret")], "SUPABASE_URL"),
             (&[("DATABASE_URL", "mysql://u:s3cret@h/d")], "database.url"),
             (&[("MEETMIND_CORS_ORIGINS", "*")], "cors_origins"),
-            (&[("MEETMIND_TRUSTED_PROXIES", "10.0.0.0/99")], "trusted_proxies"),
-            (&[("MEETMIND_AUTH_PASSWORD_MIN_LENGTH", "4")], "auth.password_min_length"),
+            (
+                &[("MEETMIND_TRUSTED_PROXIES", "10.0.0.0/99")],
+                "trusted_proxies",
+            ),
+            (
+                &[("MEETMIND_AUTH_PASSWORD_MIN_LENGTH", "4")],
+                "auth.password_min_length",
+            ),
         ];
         for (variables, named) in cases {
             let line = refusal(variables);
@@ -227,7 +327,13 @@ mod tests {
         ])
         .expect("a mode");
         let notes = config.notes.join("\n");
-        for part in ["accounts are local", "SQLite", "calls no model", "not at Mem0", "embedded LiveKit"] {
+        for part in [
+            "accounts are local",
+            "SQLite",
+            "calls no model",
+            "not at Mem0",
+            "embedded LiveKit",
+        ] {
             assert!(notes.contains(part), "{part}: {notes}");
         }
         assert!(!notes.contains("sk-x") && !notes.contains("m0-x"));

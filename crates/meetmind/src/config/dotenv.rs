@@ -81,15 +81,26 @@ mod tests {
         assert_eq!(one("A='$b \\n' # why"), "$b \\n");
         assert_eq!(one(r#"A="b \"c\"\n""#), "b \"c\"\n");
         assert_eq!(one("A="), "");
-        assert_eq!(one("A=postgres://u:p=q@h/d?x=1"), "postgres://u:p=q@h/d?x=1");
+        assert_eq!(
+            one("A=postgres://u:p=q@h/d?x=1"),
+            "postgres://u:p=q@h/d?x=1"
+        );
         assert!(parse("# only\n\n").expect("readable").is_empty());
     }
 
     #[test]
     fn a_broken_line_is_named_without_its_text() {
-        for text in ["A=1\nsecret", "A=1\nB=\"secret", "A=1\n=secret", "A=1\nB='x' secret"] {
+        for text in [
+            "A=1\nsecret",
+            "A=1\nB=\"secret",
+            "A=1\n=secret",
+            "A=1\nB='x' secret",
+        ] {
             let error = parse(text).expect_err("broken").to_string();
-            assert!(error.contains("line 2") && !error.contains("secret"), "{error}");
+            assert!(
+                error.contains("line 2") && !error.contains("secret"),
+                "{error}"
+            );
         }
     }
 }

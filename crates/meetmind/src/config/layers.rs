@@ -33,7 +33,9 @@ pub(super) const VENDOR_NAMES: [(&str, &str); 14] = [
 const OTHER_NAMES: [&str; 4] = [
     "MEETMIND_CONFIG",
     "MEETMIND_TOKEN",
-    "MEETMIND_TEST_REQUIRE", "MEETMIND_TEST_DATA"];
+    "MEETMIND_TEST_REQUIRE",
+    "MEETMIND_TEST_DATA",
+];
 
 /// What the layers are read from.
 #[derive(Debug, Clone, Default)]
@@ -60,7 +62,9 @@ impl Sources {
             folder: std::env::current_dir().ok(),
             // A variable that is no text is none of ours.
             variables: std::env::vars_os()
-                .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+                .filter_map(|(name, value)| {
+                    Some((name.into_string().ok()?, value.into_string().ok()?))
+                })
                 .collect(),
             flags: Vec::new(),
         }
@@ -203,9 +207,9 @@ impl Layers {
         let text = fs::read_to_string(path).with_context(|| format!("{shown} cannot be read"))?;
         let table: Table = text.parse().map_err(|error: toml::de::Error| {
             // Without the line itself, which may hold a secret.
-            let line = error
-                .span()
-                .map_or(0, |span| text[..span.start.min(text.len())].lines().count().max(1));
+            let line = error.span().map_or(0, |span| {
+                text[..span.start.min(text.len())].lines().count().max(1)
+            });
             anyhow::anyhow!("{shown}, line {line}: {}", error.message())
         })?;
         for (key, value) in flat(&table) {
@@ -213,10 +217,7 @@ impl Layers {
                 bail!("{shown}: unknown key `{key}`{}", self.nearest(&key));
             };
             if known.type_str() != value.type_str() {
-                bail!(
-                    "{shown}: {key} must be {}",
-                    type_word(known)
-                );
+                bail!("{shown}: {key} must be {}", type_word(known));
             }
             self.values
                 .insert(key, (value, Origin::File(path.to_path_buf())));
@@ -242,7 +243,9 @@ impl Layers {
             }
             let Some(key) = self.key_of(name) else {
                 let near = name.trim_start_matches("MEETMIND_").to_lowercase();
-                let near = self.nearest_key(&near).map(|key| format!(": did you mean {}?", variable_of(&key)));
+                let near = self
+                    .nearest_key(&near)
+                    .map(|key| format!(": did you mean {}?", variable_of(&key)));
                 bail!("unknown setting {name}{}", near.unwrap_or_default());
             };
             if !value.is_empty() {
@@ -381,22 +384,31 @@ mod tests {
     #[test]
     fn each_layer_wins_over_the_one_below() {
         let folder = tempfile::tempdir().expect("a folder");
-        let set = |name: &str, text: &str| fs::write(folder.path().join(name), text).expect("a file");
+        let set =
+            |name: &str, text: &str| fs::write(folder.path().join(name), text).expect("a file");
         let mut sources = Sources {
             folder: Some(folder.path().to_path_buf()),
             ..Sources::default()
         };
         let log = |sources: &Sources| Config::load(sources).expect("valid").log;
         assert_eq!(log(&sources), "info");
-        set("meetmind.toml", "log = \"file\"\n[http]\nheader_timeout_s = 3\n");
+        set(
+            "meetmind.toml",
+            "log = \"file\"\n[http]\nheader_timeout_s = 3\n",
+        );
         assert_eq!(log(&sources), "file");
         set(".env", "MEETMIND_LOG=dotenv\n");
         assert_eq!(log(&sources), "dotenv");
-        sources.variables.insert("MEETMIND_LOG".to_owned(), "environment".to_owned());
+        sources
+            .variables
+            .insert("MEETMIND_LOG".to_owned(), "environment".to_owned());
         assert_eq!(log(&sources), "environment");
         sources.flags.push(("log", "flag".to_owned()));
         assert_eq!(log(&sources), "flag");
-        assert_eq!(Config::load(&sources).expect("valid").http.header_timeout_s, 3);
+        assert_eq!(
+            Config::load(&sources).expect("valid").http.header_timeout_s,
+            3
+        );
     }
 
     #[test]
@@ -412,26 +424,41 @@ mod tests {
             ("SUPABASE_URL", "https://x.supabase.co"),
             ("SUPABASE_PUBLISHABLE_KEY", "sb_publishable_x"),
         ]);
-        assert_eq!(config.expect("valid").supabase.public_key, "sb_publishable_x");
+        assert_eq!(
+            config.expect("valid").supabase.public_key,
+            "sb_publishable_x"
+        );
     }
 
     #[test]
     fn an_unknown_name_stops_and_the_nearest_is_told() {
         let error = error_of(&[("MEETMIND_LISTN", "x")]);
-        assert!(error.contains("MEETMIND_LISTN") && error.contains("MEETMIND_LISTEN"), "{error}");
+        assert!(
+            error.contains("MEETMIND_LISTN") && error.contains("MEETMIND_LISTEN"),
+            "{error}"
+        );
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("own.toml");
         fs::write(&file, "[database]\nurll = \"x\"\n").expect("a file");
-        let sources = Sources { file: Some(file), ..Sources::default() };
+        let sources = Sources {
+            file: Some(file),
+            ..Sources::default()
+        };
         let error = format!("{:#}", Config::load(&sources).expect_err("an unknown key"));
-        assert!(error.contains("database.urll") && error.contains("`database.url`"), "{error}");
+        assert!(
+            error.contains("database.urll") && error.contains("`database.url`"),
+            "{error}"
+        );
     }
 
     #[test]
     fn a_value_of_the_wrong_type_is_named() {
         assert!(error_of(&[("MEETMIND_HTTP_HEADER_TIMEOUT_S", "soon")]).contains("a whole number"));
         let error = error_of(&[("MEETMIND_AUTH_REGISTRATION", "maybe")]);
-        assert!(error.contains("auth.registration") && error.contains("MEETMIND_AUTH_REGISTRATION"), "{error}");
+        assert!(
+            error.contains("auth.registration") && error.contains("MEETMIND_AUTH_REGISTRATION"),
+            "{error}"
+        );
         let error = error_of(&[("MEETMIND_LISTEN", "8000")]);
         assert!(error.contains("listen"), "{error}");
     }
@@ -441,19 +468,31 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("own.toml");
         fs::write(&file, "log = \"info\"\nmetrics_token = s3cret\n").expect("a file");
-        let sources = Sources { file: Some(file), ..Sources::default() };
+        let sources = Sources {
+            file: Some(file),
+            ..Sources::default()
+        };
         let error = format!("{:#}", Config::load(&sources).expect_err("broken"));
-        assert!(error.contains("line 2") && !error.contains("s3cret"), "{error}");
+        assert!(
+            error.contains("line 2") && !error.contains("s3cret"),
+            "{error}"
+        );
     }
 
     #[test]
     fn lists_are_separated_by_commas_and_empty_means_not_set() {
         let config = from_variables(&[
-            ("MEETMIND_CORS_ORIGINS", "https://a.example, https://b.example"),
+            (
+                "MEETMIND_CORS_ORIGINS",
+                "https://a.example, https://b.example",
+            ),
             ("MEETMIND_PUBLIC_URL", ""),
         ])
         .expect("valid");
-        assert_eq!(config.cors_origins, ["https://a.example", "https://b.example"]);
+        assert_eq!(
+            config.cors_origins,
+            ["https://a.example", "https://b.example"]
+        );
         assert!(config.public_url.is_empty());
     }
 

@@ -289,7 +289,10 @@ pub(crate) mod tests {
         assert_eq!(settings.public_url, built_in.public_url);
         // The file is the reference: what it says and what the use cases assume must not drift.
         assert_eq!(format!("{settings:?}"), format!("{built_in:?}"));
-        assert_eq!(config.server().body_limit, meetmind_server::Settings::default().body_limit);
+        assert_eq!(
+            config.server().body_limit,
+            meetmind_server::Settings::default().body_limit
+        );
     }
 
     #[test]
@@ -298,6 +301,9 @@ pub(crate) mod tests {
         let config = from_variables(&[]).expect("valid");
         assert_eq!(config.public_url(listen), "http://127.0.0.1:8000");
         let config = from_variables(&[("MEETMIND_PUBLIC_URL", "https://meet.example.com/")]);
-        assert_eq!(config.expect("valid").public_url(listen), "https://meet.example.com");
+        assert_eq!(
+            config.expect("valid").public_url(listen),
+            "https://meet.example.com"
+        );
     }
 }

@@ -26,7 +26,10 @@ pub(crate) fn reference() -> String {
                 comments.clear();
             }
             described.clear();
-        } else if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        } else if let Some(name) = line
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'))
+        {
             name.clone_into(&mut section);
             let _ = writeln!(text, "\n## {section}");
             in_table = false;
@@ -81,8 +84,15 @@ mod tests {
         let layers = Layers::read(&Sources::default()).expect("the defaults");
         for key in layers.values.keys() {
             let start = format!("| `{key}` | ");
-            let row = page.lines().find(|line| line.starts_with(&start)).expect(key);
-            let meaning = row.trim_end_matches('|').rsplit('|').next().unwrap_or_default();
+            let row = page
+                .lines()
+                .find(|line| line.starts_with(&start))
+                .expect(key);
+            let meaning = row
+                .trim_end_matches('|')
+                .rsplit('|')
+                .next()
+                .unwrap_or_default();
             assert!(meaning.trim().len() > 10, "{key} has no meaning: {row}");
         }
     }

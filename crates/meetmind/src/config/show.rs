@@ -74,7 +74,11 @@ pub(crate) fn without_password(address: &str) -> String {
             let hidden: Vec<(String, String)> = url
                 .query_pairs()
                 .map(|(name, value)| {
-                    let value = if name == "password" { "***".into() } else { value };
+                    let value = if name == "password" {
+                        "***".into()
+                    } else {
+                        value
+                    };
                     (name.into_owned(), value.into_owned())
                 })
                 .collect();
@@ -94,7 +98,10 @@ mod tests {
     #[test]
     fn secrets_are_not_shown_and_origins_are() {
         let sources = Sources::of_variables(&[
-            ("DATABASE_URL", "postgres://ada:s3cret@db.example/meetmind?password=s3cret"),
+            (
+                "DATABASE_URL",
+                "postgres://ada:s3cret@db.example/meetmind?password=s3cret",
+            ),
             ("LIVEKIT_API_SECRET", "s3cret"),
             ("SUPABASE_SERVICE_ROLE_KEY", "s3cret"),
             ("MEETMIND_METRICS_TOKEN", "s3cret"),
@@ -106,7 +113,10 @@ mod tests {
         ]);
         let text = show(&sources).expect("readable");
         assert!(!text.contains("s3cret"), "{text}");
-        assert!(text.contains("db.example") && text.contains("# DATABASE_URL"), "{text}");
+        assert!(
+            text.contains("db.example") && text.contains("# DATABASE_URL"),
+            "{text}"
+        );
         assert!(text.contains("# default"));
     }
 
@@ -117,7 +127,11 @@ mod tests {
             let sounds = ["secret", "token", "api_key", "_key", "password"]
                 .iter()
                 .any(|word| key.ends_with(word));
-            assert_eq!(sounds, SECRETS.contains(&key.as_str()) && key != "database.url", "{key}");
+            assert_eq!(
+                sounds,
+                SECRETS.contains(&key.as_str()) && key != "database.url",
+                "{key}"
+            );
         }
     }
 }

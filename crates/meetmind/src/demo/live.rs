@@ -103,7 +103,11 @@ impl LiveNotes {
             "action.proposed" => {
                 let owner = data["owner"].as_str().map(|owner| format!("→ {owner}"));
                 let due = data["due"].as_str().map(|due| format!("by {due}"));
-                let who = [owner, due].into_iter().flatten().collect::<Vec<_>>().join(" ");
+                let who = [owner, due]
+                    .into_iter()
+                    .flatten()
+                    .collect::<Vec<_>>()
+                    .join(" ");
                 self.cited("action", data, &who);
             }
             "decision.proposed" => self.cited("decision", data, ""),
@@ -129,7 +133,8 @@ impl LiveNotes {
         for segment in list.unwrap_or_else(|| vec![data.clone()]) {
             if let (Some(id), Some(at)) = (segment["id"].as_str(), segment["start_ms"].as_i64()) {
                 let speaker = segment["speaker"].as_str().unwrap_or_default().to_owned();
-                self.segments += usize::from(self.said.insert(id.to_owned(), (at, speaker)).is_none());
+                self.segments +=
+                    usize::from(self.said.insert(id.to_owned(), (at, speaker)).is_none());
             }
         }
     }
@@ -145,19 +150,40 @@ impl LiveNotes {
             // A quotation may come again under another id: its words tell.
             let speaker = line["speaker"].as_str();
             let at = line["start_ms"].as_i64();
-            self.note("highlight", &line["text"], &line["text"], at, speaker, Tone::Quiet);
+            self.note(
+                "highlight",
+                &line["text"],
+                &line["text"],
+                at,
+                speaker,
+                Tone::Quiet,
+            );
         }
     }
 
     /// A note whose time and speaker are those of the first segment it cites.
     fn cited(&mut self, kind: &str, data: &Value, behind: &str) {
-        let first = data["segment_ids"][0].as_str().and_then(|id| self.said.get(id)).cloned();
+        let first = data["segment_ids"][0]
+            .as_str()
+            .and_then(|id| self.said.get(id))
+            .cloned();
         let text = data["text"].as_str().unwrap_or_default();
-        let unconfirmed = if data["marker"] == "pattern" { " (unconfirmed)" } else { "" };
+        let unconfirmed = if data["marker"] == "pattern" {
+            " (unconfirmed)"
+        } else {
+            ""
+        };
         let whole = format!("{text} {behind}{unconfirmed}");
         let (at, speaker) = first.map_or((None, None), |(at, who)| (Some(at), Some(who)));
         let key = format!("{kind} {}", data["id"]);
-        self.note(kind, &json!(key), &json!(whole), at, speaker.as_deref(), Tone::Accent);
+        self.note(
+            kind,
+            &json!(key),
+            &json!(whole),
+            at,
+            speaker.as_deref(),
+            Tone::Accent,
+        );
     }
 
     fn note(
@@ -183,7 +209,8 @@ impl LiveNotes {
 
     fn line(&self, kind: &str, at: Option<i64>, text: &str, tone: Tone) {
         let at = at.map_or_else(String::new, clock);
-        self.terminal.item(&format!("  {at:>7}  {kind:<9}  "), tone, text);
+        self.terminal
+            .item(&format!("  {at:>7}  {kind:<9}  "), tone, text);
     }
 }
 

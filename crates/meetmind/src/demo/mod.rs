@@ -58,7 +58,10 @@ pub(crate) async fn demo(mut sources: Sources, args: DemoArgs) -> Result<ExitCod
     let pace = match (args.fast, args.speed) {
         (true, _) => Pace::Fast,
         (false, Some(times)) => {
-            ensure!(times.is_finite() && times > 0.0, "--speed must be more than 0");
+            ensure!(
+                times.is_finite() && times > 0.0,
+                "--speed must be more than 0"
+            );
             Pace::Times(times)
         }
         (false, None) => Pace::Within(PLAYING / u32::try_from(series.meetings.len())?),
@@ -84,7 +87,11 @@ pub(crate) async fn demo(mut sources: Sources, args: DemoArgs) -> Result<ExitCod
     drop(folder);
     played?;
     println!();
-    terminal.item("", Tone::Quiet, &format!("done in {:.0} s", started.elapsed().as_secs_f64()));
+    terminal.item(
+        "",
+        Tone::Quiet,
+        &format!("done in {:.0} s", started.elapsed().as_secs_f64()),
+    );
     Ok(ExitCode::SUCCESS)
 }
 
@@ -128,19 +135,35 @@ impl Drop for Temporary {
 
 async fn play(base: &str, series: &Series, pace: Pace, terminal: Terminal) -> Result<()> {
     let anonymous = Api::server(base)?;
-    let health = anonymous.get("/health").await.context("is a MeetMind running there?")?;
+    let health = anonymous
+        .get("/health")
+        .await
+        .context("is a MeetMind running there?")?;
     println!(
         "{}",
-        terminal.toned(Tone::Strong, &format!("MeetMind {} at {base}", health["version"].as_str().unwrap_or("?")))
+        terminal.toned(
+            Tone::Strong,
+            &format!(
+                "MeetMind {} at {base}",
+                health["version"].as_str().unwrap_or("?")
+            )
+        )
     );
     if health["mode"]["model"] == "none" {
-        terminal.item("", Tone::Quiet, "No language model is configured: notes and answers are quotations.");
+        terminal.item(
+            "",
+            Tone::Quiet,
+            "No language model is configured: notes and answers are quotations.",
+        );
     }
     let people = sign_up(&anonymous, series).await?;
     let host = people.first().context("nobody speaks in these meetings")?;
     let names: Vec<&str> = people.iter().map(|person| person.name.as_str()).collect();
     println!("signed up: {}", names.join(", "));
-    let row = host.api.post("/api/series", json!({"title": series.title})).await?;
+    let row = host
+        .api
+        .post("/api/series", json!({"title": series.title}))
+        .await?;
     let series_id = text(&row, "id")?.to_owned();
     let scribe = json!({"name": "Scribe", "role": "scribe"});
     let scribe = host.api.post("/api/agents", scribe).await?;
@@ -156,7 +179,11 @@ async fn play(base: &str, series: &Series, pace: Pace, terminal: Terminal) -> Re
         let begun = Instant::now();
         let meeting_id = hold(meeting, &people, &series_id, scribe_id, pace, terminal).await?;
         results::print_notes(&host.api, &meeting_id, terminal).await?;
-        terminal.item("  ", Tone::Quiet, &format!("played in {:.1} s", begun.elapsed().as_secs_f64()));
+        terminal.item(
+            "  ",
+            Tone::Quiet,
+            &format!("played in {:.1} s", begun.elapsed().as_secs_f64()),
+        );
     }
     terminal.heading("Questions about the series");
     for question in &series.questions {
@@ -222,7 +249,9 @@ async fn hold(
     for person in &present {
         if person.name != host.name {
             let invitation = json!({"email": person.email, "role": "participant"});
-            host.api.post(&format!("{at}/participants"), invitation).await?;
+            host.api
+                .post(&format!("{at}/participants"), invitation)
+                .await?;
         }
         let joined = person.api.post(&format!("{at}/join"), json!({})).await?;
         let participant = text(&joined["participant"], "id")?;
@@ -273,7 +302,10 @@ async fn scribe_arrives(
         if is_there {
             return Ok(());
         }
-        ensure!(Instant::now() < deadline, "the scribe did not come into the meeting in time");
+        ensure!(
+            Instant::now() < deadline,
+            "the scribe did not come into the meeting in time"
+        );
         // Events that come meanwhile are the notes' business.
         if let Ok(event) = tokio::time::timeout(LOOK, socket.next()).await {
             let event = event?.context("the live events ended")?;
@@ -291,7 +323,12 @@ async fn speak(
     pace: Pace,
 ) -> Result<()> {
     let segments = &meeting.transcript.segments;
-    let length_ms = segments.iter().map(|segment| segment.end_ms).max().unwrap_or(0).max(1);
+    let length_ms = segments
+        .iter()
+        .map(|segment| segment.end_ms)
+        .max()
+        .unwrap_or(0)
+        .max(1);
     let path = format!("{at}/transcript");
     let started = Instant::now();
     for (number, segment) in segments.iter().enumerate() {
@@ -327,7 +364,10 @@ async fn final_notes(host: &Api, at: &str) -> Result<Value> {
         if summary["final"] == true || summary["summary"]["final"] == true {
             return Ok(summary);
         }
-        ensure!(Instant::now() < deadline, "the final notes were not written in time");
+        ensure!(
+            Instant::now() < deadline,
+            "the final notes were not written in time"
+        );
         tokio::time::sleep(LOOK).await;
     }
 }

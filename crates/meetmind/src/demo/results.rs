@@ -14,9 +14,17 @@ pub(super) async fn print_notes(host: &Api, meeting_id: &str, terminal: Terminal
     let at = format!("/api/meetings/{meeting_id}");
     let said = segments(host, &at).await?;
     let summary = host.get(&format!("{at}/summary")).await?;
-    let summary = if summary["summary"].is_object() { &summary["summary"] } else { &summary };
+    let summary = if summary["summary"].is_object() {
+        &summary["summary"]
+    } else {
+        &summary
+    };
     println!("\n  {}", terminal.toned(Tone::Strong, "Summary"));
-    terminal.item("  ", Tone::Quiet, summary["headline"].as_str().unwrap_or_default());
+    terminal.item(
+        "  ",
+        Tone::Quiet,
+        summary["headline"].as_str().unwrap_or_default(),
+    );
     let lines = items(&summary["lines"]);
     ensure!(!lines.is_empty(), "the summary of the meeting is empty");
     for line in &lines {
@@ -36,7 +44,10 @@ pub(super) async fn print_notes(host: &Api, meeting_id: &str, terminal: Terminal
         }
     }
     let topics = items(&host.get(&format!("{at}/topics?limit=100")).await?);
-    let labels: Vec<&str> = topics.iter().filter_map(|topic| topic["label"].as_str()).collect();
+    let labels: Vec<&str> = topics
+        .iter()
+        .filter_map(|topic| topic["label"].as_str())
+        .collect();
     if !labels.is_empty() {
         println!("  {}", terminal.toned(Tone::Strong, "Topics"));
         terminal.item("  ", Tone::Quiet, &labels.join(" · "));
@@ -49,9 +60,13 @@ async fn segments(host: &Api, at: &str) -> Result<HashMap<String, (i64, String)>
     let mut said = HashMap::new();
     let mut cursor = String::new();
     loop {
-        let page = host.get(&format!("{at}/transcript?limit=100{cursor}")).await?;
+        let page = host
+            .get(&format!("{at}/transcript?limit=100{cursor}"))
+            .await?;
         for segment in items(&page) {
-            if let (Some(id), Some(start_ms)) = (segment["id"].as_str(), segment["start_ms"].as_i64()) {
+            if let (Some(id), Some(start_ms)) =
+                (segment["id"].as_str(), segment["start_ms"].as_i64())
+            {
                 let speaker = segment["speaker"].as_str().unwrap_or_default();
                 said.insert(id.to_owned(), (start_ms, speaker.to_owned()));
             }
@@ -75,7 +90,10 @@ fn print_cited(
         .iter()
         .filter_map(|id| said.get(id.as_str()?))
         .collect();
-    ensure!(places.len() == cited.len(), "a line of the notes cites what is not in the transcript");
+    ensure!(
+        places.len() == cited.len(),
+        "a line of the notes cites what is not in the transcript"
+    );
     let (start_ms, speaker) = places[0];
     let mut behind = String::new();
     for (name, before) in [("owner", " → "), ("due", ", by ")] {
@@ -113,7 +131,10 @@ pub(super) async fn print_answer(
         terminal.item("  ", Tone::Quiet, "Nothing that was said answers this.");
         return Ok(());
     }
-    let answered = answer["text"].as_str().or(answer["answer"].as_str()).unwrap_or_default();
+    let answered = answer["text"]
+        .as_str()
+        .or(answer["answer"].as_str())
+        .unwrap_or_default();
     terminal.item("  ", Tone::Quiet, answered);
     let citations = items(&answer["citations"]);
     ensure!(!citations.is_empty(), "an answer came without citations");
@@ -130,8 +151,13 @@ pub(super) async fn print_answer(
             &format!("“{}” — {}, {source}", word("quote"), word("speaker")),
         );
     }
-    let quotes = citations.iter().filter_map(|citation| citation["quote"].as_str());
-    let whole = std::iter::once(answered).chain(quotes).collect::<Vec<_>>().join("\n");
+    let quotes = citations
+        .iter()
+        .filter_map(|citation| citation["quote"].as_str());
+    let whole = std::iter::once(answered)
+        .chain(quotes)
+        .collect::<Vec<_>>()
+        .join("\n");
     let missing: Vec<&str> = question
         .expect
         .iter()
@@ -140,7 +166,11 @@ pub(super) async fn print_answer(
         .collect();
     if !missing.is_empty() {
         // The built-in series knows its answers; a miss is shown, not hidden.
-        terminal.item("  ", Tone::Quiet, &format!("(a full answer would also say: {})", missing.join(", ")));
+        terminal.item(
+            "  ",
+            Tone::Quiet,
+            &format!("(a full answer would also say: {})", missing.join(", ")),
+        );
     }
     Ok(())
 }

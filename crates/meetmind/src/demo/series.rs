@@ -9,8 +9,14 @@ use serde::Deserialize;
 use serde_json::Value;
 
 const MEETINGS: [(&str, &str); 3] = [
-    ("01-kickoff.json", include_str!("../../demo/01-kickoff.json")),
-    ("02-preparation.json", include_str!("../../demo/02-preparation.json")),
+    (
+        "01-kickoff.json",
+        include_str!("../../demo/01-kickoff.json"),
+    ),
+    (
+        "02-preparation.json",
+        include_str!("../../demo/02-preparation.json"),
+    ),
     (
         "03-after-the-inspection.json",
         include_str!("../../demo/03-after-the-inspection.json"),
@@ -70,7 +76,9 @@ impl Series {
         for (number, path) in files.iter().enumerate() {
             let shown = path.display().to_string();
             let bytes = fs::read(path).with_context(|| format!("{shown} cannot be read"))?;
-            let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+            let name = path
+                .file_name()
+                .map(|name| name.to_string_lossy().into_owned());
             meetings.push(played(name.as_deref().unwrap_or(&shown), &bytes)?);
             // Of the earlier meetings, so that the answers show what was kept; of a single one, its own.
             if number + 1 < files.len() || files.len() == 1 {
@@ -79,9 +87,12 @@ impl Series {
         }
         questions.truncate(4);
         if questions.is_empty() {
-            questions = ["What did we decide?", "Who will do what until the next meeting?"]
-                .map(plain_question)
-                .into();
+            questions = [
+                "What did we decide?",
+                "Who will do what until the next meeting?",
+            ]
+            .map(plain_question)
+            .into();
         }
         let title = meetings
             .iter()
@@ -170,11 +181,18 @@ mod tests {
             "meeting_transcripts":[{"speaker":"Ada","content":"The colour is green ."}]}"#;
         let files = [
             write("one.json", qmsum),
-            write("two.vtt", "WEBVTT\n\n00:01.000 --> 00:02.000\n<v Bo>Blue, I say.\n"),
+            write(
+                "two.vtt",
+                "WEBVTT\n\n00:01.000 --> 00:02.000\n<v Bo>Blue, I say.\n",
+            ),
         ];
         let series = Series::of_files(&files).expect("readable");
         assert_eq!(series.people(), ["Ada", "Bo"]);
-        let questions: Vec<&str> = series.questions.iter().map(|one| one.question.as_str()).collect();
+        let questions: Vec<&str> = series
+            .questions
+            .iter()
+            .map(|one| one.question.as_str())
+            .collect();
         assert_eq!(questions, ["What colour?"]);
         let error = Series::of_files(&[folder.path().join("none.vtt")]).expect_err("not there");
         assert!(format!("{error:#}").contains("none.vtt"), "{error:#}");

@@ -55,8 +55,15 @@ pub(super) fn percentile(sorted: &[Duration], of_hundred: usize) -> Option<Durat
 }
 
 impl Load {
-    pub(super) fn new(url: &str, token: Option<&str>, connections: u64, time: Duration) -> Result<Self> {
-        let host = url.strip_prefix("http://").context("the server is on loopback")?;
+    pub(super) fn new(
+        url: &str,
+        token: Option<&str>,
+        connections: u64,
+        time: Duration,
+    ) -> Result<Self> {
+        let host = url
+            .strip_prefix("http://")
+            .context("the server is on loopback")?;
         Ok(Self {
             host: host.to_owned(),
             token: token.context("no token")?.to_owned(),
@@ -100,8 +107,13 @@ impl Load {
                     let answer = Body::new(answer.into_body());
                     let bytes = axum::body::to_bytes(answer, usize::MAX).await?;
                     if !status.is_success() {
-                        let said = String::from_utf8_lossy(&bytes[..bytes.len().min(300)]).into_owned();
-                        bail!("{} {} answered {status}: {said}", request.method, request.path);
+                        let said =
+                            String::from_utf8_lossy(&bytes[..bytes.len().min(300)]).into_owned();
+                        bail!(
+                            "{} {} answered {status}: {said}",
+                            request.method,
+                            request.path
+                        );
                     }
                     delays.push(sent.elapsed());
                 }

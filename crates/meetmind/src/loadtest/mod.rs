@@ -66,7 +66,12 @@ pub(crate) async fn loadtest(args: LoadtestArgs) -> Result<ExitCode> {
     for number in 0..60 {
         new_meeting(&host, &format!("Another {number}")).await?;
     }
-    let load = Load::new(&serving.url, host.token(), args.connections, Duration::from_secs(args.seconds))?;
+    let load = Load::new(
+        &serving.url,
+        host.token(),
+        args.connections,
+        Duration::from_secs(args.seconds),
+    )?;
 
     let ceiling = load.gets("/livez").await?;
     lines.push(ceiling.line("GET /livez (the ceiling: no account, no database)", None));
@@ -74,7 +79,12 @@ pub(crate) async fn loadtest(args: LoadtestArgs) -> Result<ExitCode> {
     lines.push(one.line("GET /api/meetings/{id}, signed in", Some(&ceiling)));
     let list = load.gets("/api/meetings").await?;
     lines.push(list.line("GET /api/meetings (50 rows), signed in", Some(&ceiling)));
-    let posts = load.posts(&format!("/api/meetings/{meeting}/transcript"), measure::segment).await?;
+    let posts = load
+        .posts(
+            &format!("/api/meetings/{meeting}/transcript"),
+            measure::segment,
+        )
+        .await?;
     lines.push(posts.line("POST one final segment, kept and told", None));
 
     let room = new_meeting(&host, "Fan-out").await?;
@@ -108,13 +118,27 @@ fn mb(kb: u64) -> String {
 }
 
 fn ms(duration: Option<Duration>) -> String {
-    duration.map_or_else(|| "–".to_owned(), |duration| format!("{:.2} ms", duration.as_secs_f64() * 1000.0))
+    duration.map_or_else(
+        || "–".to_owned(),
+        |duration| format!("{:.2} ms", duration.as_secs_f64() * 1000.0),
+    )
 }
 
 fn print_table(args: &LoadtestArgs, lines: &[Line]) {
-    let engine = if args.postgres.is_some() { "Postgres" } else { "SQLite" };
-    let profile = if cfg!(debug_assertions) { "debug: not for comparing" } else { "release" };
-    println!("\nMeetMind {} ({profile}) on {engine}", env!("CARGO_PKG_VERSION"));
+    let engine = if args.postgres.is_some() {
+        "Postgres"
+    } else {
+        "SQLite"
+    };
+    let profile = if cfg!(debug_assertions) {
+        "debug: not for comparing"
+    } else {
+        "release"
+    };
+    println!(
+        "\nMeetMind {} ({profile}) on {engine}",
+        env!("CARGO_PKG_VERSION")
+    );
     println!("{}", process::machine());
     println!(
         "client and server on the same machine; {} connections, {} s each, {} WebSocket clients\n",
@@ -122,6 +146,12 @@ fn print_table(args: &LoadtestArgs, lines: &[Line]) {
     );
     println!("| what | result | p50 | p99 |\n|---|---|---|---|");
     for line in lines {
-        println!("| {} | {} | {} | {} |", line.what, line.result, ms(line.p50), ms(line.p99));
+        println!(
+            "| {} | {} | {} | {} |",
+            line.what,
+            line.result,
+            ms(line.p50),
+            ms(line.p99)
+        );
     }
 }

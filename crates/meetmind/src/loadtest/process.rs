@@ -47,7 +47,14 @@ impl Serving {
         let started = Instant::now();
         let mut command = Command::new(program);
         command
-            .args(["serve", "--listen", "127.0.0.1:0", "--log", "warn", "--data-dir"])
+            .args([
+                "serve",
+                "--listen",
+                "127.0.0.1:0",
+                "--log",
+                "warn",
+                "--data-dir",
+            ])
             .arg(&folder.0)
             // No `.env` and no file of the working directory plays a part.
             .current_dir(&folder.0)
@@ -70,7 +77,10 @@ impl Serving {
         let url = url.to_owned();
         let api = Api::server(&url)?;
         while !api.is_ready().await {
-            ensure!(started.elapsed() < PATIENCE, "the server was not ready in time");
+            ensure!(
+                started.elapsed() < PATIENCE,
+                "the server was not ready in time"
+            );
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         let took = started.elapsed();
@@ -121,7 +131,8 @@ pub(super) fn machine() -> String {
             .find_map(|line| line.strip_prefix(name))
             .map(|rest| rest.trim_start_matches([':', ' ', '\t']).trim().to_owned())
     };
-    let model = field("/proc/cpuinfo", "model name").unwrap_or_else(|| "unknown processor".to_owned());
+    let model =
+        field("/proc/cpuinfo", "model name").unwrap_or_else(|| "unknown processor".to_owned());
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let memory = field("/proc/meminfo", "MemTotal")
         .and_then(|text| text.split_whitespace().next()?.parse::<u64>().ok())

@@ -7,35 +7,63 @@ use crate::program::{meetmind, run, stderr, stdout};
 #[test]
 fn an_unknown_key_stops_the_start_with_a_line_that_names_it() {
     let folder = tempfile::tempdir().expect("a folder");
-    fs::write(folder.path().join("meetmind.toml"), "[http]\nheader_timeot_s = 3\n").expect("a file");
+    fs::write(
+        folder.path().join("meetmind.toml"),
+        "[http]\nheader_timeot_s = 3\n",
+    )
+    .expect("a file");
     let output = run(meetmind(folder.path()).arg("serve"));
     assert!(!output.status.success());
     let line = stderr(&output);
-    assert!(line.contains("http.header_timeot_s") && line.contains("http.header_timeout_s"), "{line}");
+    assert!(
+        line.contains("http.header_timeot_s") && line.contains("http.header_timeout_s"),
+        "{line}"
+    );
     assert_eq!(line.lines().count(), 1, "{line}");
 
     fs::remove_file(folder.path().join("meetmind.toml")).expect("the file");
-    let output = run(meetmind(folder.path()).arg("serve").env("MEETMIND_LISTNE", "x"));
-    assert!(stderr(&output).contains("MEETMIND_LISTNE"), "{}", stderr(&output));
-    assert!(!folder.path().join("data").exists(), "nothing is made before the settings are sound");
+    let output = run(meetmind(folder.path())
+        .arg("serve")
+        .env("MEETMIND_LISTNE", "x"));
+    assert!(
+        stderr(&output).contains("MEETMIND_LISTNE"),
+        "{}",
+        stderr(&output)
+    );
+    assert!(
+        !folder.path().join("data").exists(),
+        "nothing is made before the settings are sound"
+    );
 }
 
 #[test]
 fn a_set_up_that_fits_no_mode_stops_the_start() {
     let folder = tempfile::tempdir().expect("a folder");
-    let output = run(meetmind(folder.path()).arg("serve").env("LIVEKIT_URL", "wss://x.example"));
+    let output = run(meetmind(folder.path())
+        .arg("serve")
+        .env("LIVEKIT_URL", "wss://x.example"));
     assert!(!output.status.success());
-    assert!(stderr(&output).contains("LIVEKIT_API_KEY"), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("LIVEKIT_API_KEY"),
+        "{}",
+        stderr(&output)
+    );
 }
 
 #[test]
 fn flags_win_over_the_environment_over_dotenv_over_the_file() {
     let folder = tempfile::tempdir().expect("a folder");
     let shown = |arguments: &[&str], variables: &[(&str, &str)]| {
-        let output = run(meetmind(folder.path()).arg("config").args(arguments).envs(variables.iter().copied()));
+        let output = run(meetmind(folder.path())
+            .arg("config")
+            .args(arguments)
+            .envs(variables.iter().copied()));
         assert!(output.status.success(), "{}", stderr(&output));
         let text = stdout(&output);
-        let line = text.lines().find(|line| line.starts_with("log = ")).expect("the key");
+        let line = text
+            .lines()
+            .find(|line| line.starts_with("log = "))
+            .expect("the key");
         line.split_whitespace().collect::<Vec<_>>().join(" ")
     };
     assert_eq!(shown(&[], &[]), "log = \"info\" # default");
@@ -45,7 +73,10 @@ fn flags_win_over_the_environment_over_dotenv_over_the_file() {
     assert_eq!(shown(&[], &[]), "log = \"error\" # MEETMIND_LOG in .env");
     let debug = [("MEETMIND_LOG", "debug")];
     assert_eq!(shown(&[], &debug), "log = \"debug\" # MEETMIND_LOG");
-    assert_eq!(shown(&["--log", "trace"], &debug), "log = \"trace\" # --log");
+    assert_eq!(
+        shown(&["--log", "trace"], &debug),
+        "log = \"trace\" # --log"
+    );
 }
 
 #[test]
@@ -57,7 +88,10 @@ fn a_check_says_what_has_no_effect_yet() {
         .env("SUPABASE_ANON_KEY", "s3cret"));
     assert!(output.status.success());
     let text = stdout(&output);
-    assert!(text.contains("accounts are local") && !text.contains("s3cret"), "{text}");
+    assert!(
+        text.contains("accounts are local") && !text.contains("s3cret"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -86,6 +120,9 @@ fn doctor_is_content_with_the_defaults_and_names_what_is_wrong() {
         .env("DATABASE_URL", "postgres://nobody:s3cret@127.0.0.1:1/none"));
     assert!(!output.status.success());
     let text = stdout(&output);
-    assert!(text.contains("✗ database:") && text.contains("✗ public_url:"), "{text}");
+    assert!(
+        text.contains("✗ database:") && text.contains("✗ public_url:"),
+        "{text}"
+    );
     assert!(!text.contains("s3cret"), "{text}");
 }

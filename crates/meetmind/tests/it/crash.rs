@@ -35,16 +35,24 @@ fn every_acknowledged_write_survives_a_kill() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut serving = Serving::start(folder.path());
     let mut http = serving.http();
-    let account = json!({"email": "ada@example.com", "name": "Ada", "password": "kestrel yard bottling"});
+    let account =
+        json!({"email": "ada@example.com", "name": "Ada", "password": "kestrel yard bottling"});
     let session = http.post("/auth/register", &account);
-    http.token = session["access_token"].as_str().expect("a token").to_owned();
-    let meeting = http.post("/api/meetings", &json!({"title": "Crash", "consent_policy": "implied"}));
+    http.token = session["access_token"]
+        .as_str()
+        .expect("a token")
+        .to_owned();
+    let meeting = http.post(
+        "/api/meetings",
+        &json!({"title": "Crash", "consent_policy": "implied"}),
+    );
     let meeting = meeting["id"].as_str().expect("an id").to_owned();
     http.post(&format!("/api/meetings/{meeting}/join"), &json!({}));
 
     let writers: Vec<_> = (0..4)
         .map(|writer| {
-            let (address, token, meeting) = (serving.address.clone(), http.token.clone(), meeting.clone());
+            let (address, token, meeting) =
+                (serving.address.clone(), http.token.clone(), meeting.clone());
             std::thread::spawn(move || write_until_killed(&address, &token, &meeting, writer))
         })
         .collect();
@@ -69,9 +77,16 @@ fn every_acknowledged_write_survives_a_kill() {
     let mut found = std::collections::HashSet::new();
     let mut cursor = String::new();
     loop {
-        let page = again.data(&format!("/api/meetings/{meeting}/transcript?limit=100{cursor}"));
+        let page = again.data(&format!(
+            "/api/meetings/{meeting}/transcript?limit=100{cursor}"
+        ));
         for segment in page["items"].as_array().expect("a list") {
-            found.insert(segment["external_id"].as_str().unwrap_or_default().to_owned());
+            found.insert(
+                segment["external_id"]
+                    .as_str()
+                    .unwrap_or_default()
+                    .to_owned(),
+            );
         }
         match &page["next_cursor"] {
             Value::String(next) => cursor = format!("&cursor={next}"),
@@ -79,5 +94,10 @@ fn every_acknowledged_write_survives_a_kill() {
         }
     }
     let lost: Vec<&String> = kept.iter().filter(|id| !found.contains(*id)).collect();
-    assert!(lost.is_empty(), "{} of {} acknowledged writes are gone: {lost:?}", lost.len(), kept.len());
+    assert!(
+        lost.is_empty(),
+        "{} of {} acknowledged writes are gone: {lost:?}",
+        lost.len(),
+        kept.len()
+    );
 }

@@ -21,7 +21,10 @@ pub(crate) fn meetmind(folder: &Path) -> Command {
 
 /// Runs a command to its end.
 pub(crate) fn run(command: &mut Command) -> Output {
-    command.stdin(Stdio::null()).output().expect("the program starts")
+    command
+        .stdin(Stdio::null())
+        .output()
+        .expect("the program starts")
 }
 
 pub(crate) fn stdout(output: &Output) -> String {
@@ -134,7 +137,10 @@ impl Http {
             request += &format!("authorization: Bearer {}\r\n", self.token);
         }
         if !body.is_empty() {
-            request += &format!("content-type: application/json\r\ncontent-length: {}\r\n", body.len());
+            request += &format!(
+                "content-type: application/json\r\ncontent-length: {}\r\n",
+                body.len()
+            );
         }
         request += "\r\n";
         request += body;
@@ -169,7 +175,9 @@ impl Http {
 
     /// Posts JSON; gives `data` of the envelope and fails on any refusal.
     pub(crate) fn post(&mut self, path: &str, body: &Value) -> Value {
-        let (code, text) = self.try_send("POST", path, &body.to_string()).expect("an answer");
+        let (code, text) = self
+            .try_send("POST", path, &body.to_string())
+            .expect("an answer");
         assert!((200..300).contains(&code), "POST {path}: {code} {text}");
         serde_json::from_str::<Value>(&text).expect("JSON")["data"].clone()
     }

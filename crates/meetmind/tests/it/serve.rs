@@ -11,8 +11,16 @@ use crate::program::{Serving, meetmind, run, stderr};
 fn a_start_says_where_it_listens_and_is_ready() {
     let folder = tempfile::tempdir().expect("a folder");
     let serving = Serving::start(folder.path());
-    assert!(!serving.address.ends_with(":0"), "port 0 becomes the real one: {}", serving.address);
-    assert!(serving.lines[1].starts_with("media: none"), "{}", serving.lines[1]);
+    assert!(
+        !serving.address.ends_with(":0"),
+        "port 0 becomes the real one: {}",
+        serving.address
+    );
+    assert!(
+        serving.lines[1].starts_with("media: none"),
+        "{}",
+        serving.lines[1]
+    );
     let mut http = serving.http();
     assert_eq!(http.get("/readyz"), (200, "ready\n".to_owned()));
     assert_eq!(http.get("/livez").0, 200);
@@ -20,7 +28,11 @@ fn a_start_says_where_it_listens_and_is_ready() {
     assert_eq!(health["mode"]["database"], "sqlite");
     let (code, metrics) = http.get("/metrics");
     assert_eq!(code, 200);
-    for name in ["meetmind_build_info", "meetmind_http_requests_total", "meetmind_db_pool_open"] {
+    for name in [
+        "meetmind_build_info",
+        "meetmind_http_requests_total",
+        "meetmind_db_pool_open",
+    ] {
         assert!(metrics.contains(name), "{name} is missing: {metrics}");
     }
 }
@@ -31,7 +43,11 @@ fn what_it_makes_is_for_its_user_alone() {
     let serving = Serving::start(folder.path());
     let data = folder.path().join("data");
     let mode = |path: &std::path::Path| {
-        std::fs::metadata(path).expect("it is there").permissions().mode() & 0o777
+        std::fs::metadata(path)
+            .expect("it is there")
+            .permissions()
+            .mode()
+            & 0o777
     };
     assert_eq!(mode(&data), 0o700);
     for entry in std::fs::read_dir(&data).expect("a folder") {
@@ -59,7 +75,11 @@ fn a_taken_port_is_named() {
     let serving = Serving::start(folder.path());
     let second = run(meetmind(other.path()).args(["serve", "--listen", &serving.address]));
     assert!(!second.status.success());
-    assert!(stderr(&second).contains(&serving.address), "{}", stderr(&second));
+    assert!(
+        stderr(&second).contains(&serving.address),
+        "{}",
+        stderr(&second)
+    );
 }
 
 #[test]
@@ -70,7 +90,8 @@ fn the_first_signal_drains_and_ends_with_0_despite_open_connections() {
     assert_eq!(idle.get("/livez").0, 200);
     // Half a request: it will never end by itself.
     let mut half = TcpStream::connect(&serving.address).expect("it listens");
-    half.write_all(b"GET /livez HTTP/1.1\r\n").expect("a socket");
+    half.write_all(b"GET /livez HTTP/1.1\r\n")
+        .expect("a socket");
     let (code, took) = serving.terminate();
     assert_eq!(code, Some(0));
     assert!(took < Duration::from_secs(10), "{took:?}");
@@ -87,11 +108,16 @@ fn a_client_that_sends_its_request_by_the_letter_is_cut_off() {
         command.env("MEETMIND_HTTP_HEADER_TIMEOUT_S", "1");
     });
     let mut slow = TcpStream::connect(&serving.address).expect("it listens");
-    slow.set_read_timeout(Some(Duration::from_secs(20))).expect("a socket");
+    slow.set_read_timeout(Some(Duration::from_secs(20)))
+        .expect("a socket");
     slow.write_all(b"GET /livez HT").expect("a socket");
     let mut rest = Vec::new();
     slow.read_to_end(&mut rest).expect("the other side closes");
-    assert!(!rest.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&rest));
+    assert!(
+        !rest.starts_with(b"HTTP/1.1 200"),
+        "{}",
+        String::from_utf8_lossy(&rest)
+    );
 }
 
 #[test]
@@ -121,5 +147,8 @@ fn the_log_holds_no_secrets_at_its_finest() {
     for line in log.lines() {
         serde_json::from_str::<serde_json::Value>(line).expect(line);
     }
-    assert!(log.contains("request_id") && log.contains("calls no model"), "{log}");
+    assert!(
+        log.contains("request_id") && log.contains("calls no model"),
+        "{log}"
+    );
 }

@@ -118,7 +118,10 @@ impl Store {
     pub async fn load(&self) -> Result<Load> {
         let mut conn = self.begin().await?;
         for table in TABLES.iter().filter(|table| table.name != "instance") {
-            let sql = format!("SELECT COUNT(*) FROM (SELECT 1 FROM {} LIMIT 1) AS found", table.name);
+            let sql = format!(
+                "SELECT COUNT(*) FROM (SELECT 1 FROM {} LIMIT 1) AS found",
+                table.name
+            );
             let (rows,): (i64,) = fetch_one!(conn, AssertSqlSafe(sql.as_str()))?;
             if rows > 0 {
                 return Err(Error::Setup(format!(
@@ -177,7 +180,11 @@ impl Load {
     /// [`Error::Setup`] for a row that is none of ours, else what the database says.
     pub async fn row(&mut self, table: &str, row: &str) -> Result<()> {
         let broken = |what: &str| Error::Setup(format!("a row of {table} {what}"));
-        if self.insert.as_ref().is_none_or(|(last, _)| last.name != table) {
+        if self
+            .insert
+            .as_ref()
+            .is_none_or(|(last, _)| last.name != table)
+        {
             let table = Table::find(table).ok_or_else(|| broken("belongs to no table of ours"))?;
             self.insert = Some((table, insert_sql(table)));
         }
@@ -347,7 +354,10 @@ mod tests {
         assert!(Value::parse(Kind::Uuid, Some("\"seven\"")).is_none());
         assert!(Value::parse(Kind::Bytes, Some("\"0\"")).is_none());
         assert!(Value::parse(Kind::Bytes, Some("\"+1\"")).is_none());
-        assert!(matches!(Value::parse(Kind::Int, None), Some(Value::Int(None))));
+        assert!(matches!(
+            Value::parse(Kind::Int, None),
+            Some(Value::Int(None))
+        ));
     }
 
     #[test]

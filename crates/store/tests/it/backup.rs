@@ -28,18 +28,55 @@ async fn fill(db: &TestDb) {
     tx.commit().await.expect("a commit");
     let id = |number: u128| uuid::Uuid::from_u128(number).to_string();
     let rows = [
-        ("series", format!(r#"["{}","{}","A \"series\"\n\u00e5\u4f1a",-5,1772442000000001]"#, id(1), id(7))),
-        ("meetings", format!(
-            r#"["{}","{}","{}","One",null,"live",null,null,null,1,null,"invite",false,true,"ask","auto",null,[],{{"n":12345678901234567890.5}},"code",1,1,1,null]"#,
-            id(2), id(7), id(1)
-        )),
-        ("decisions", format!(r#"["{}","{}","first","superseded","pattern","{}",[],false,1,1,1]"#, id(10), id(2), id(11))),
-        ("decisions", format!(r#"["{}","{}","second","proposed","pattern",null,[],false,1,1,1]"#, id(11), id(2))),
-        ("highlights", format!(r#"["{}","{}","x","Ada",0,[],"0.30000000000000004",false,1]"#, id(12), id(2))),
+        (
+            "series",
+            format!(
+                r#"["{}","{}","A \"series\"\n\u00e5\u4f1a",-5,1772442000000001]"#,
+                id(1),
+                id(7)
+            ),
+        ),
+        (
+            "meetings",
+            format!(
+                r#"["{}","{}","{}","One",null,"live",null,null,null,1,null,"invite",false,true,"ask","auto",null,[],{{"n":12345678901234567890.5}},"code",1,1,1,null]"#,
+                id(2),
+                id(7),
+                id(1)
+            ),
+        ),
+        (
+            "decisions",
+            format!(
+                r#"["{}","{}","first","superseded","pattern","{}",[],false,1,1,1]"#,
+                id(10),
+                id(2),
+                id(11)
+            ),
+        ),
+        (
+            "decisions",
+            format!(
+                r#"["{}","{}","second","proposed","pattern",null,[],false,1,1,1]"#,
+                id(11),
+                id(2)
+            ),
+        ),
+        (
+            "highlights",
+            format!(
+                r#"["{}","{}","x","Ada",0,[],"0.30000000000000004",false,1]"#,
+                id(12),
+                id(2)
+            ),
+        ),
     ];
     // Through a load into the same kind of database: that is what is tested, and it needs no other SQL.
     let kept = dumped(&db.store).await;
-    let other = TestDb::new(db.store.engine()).await.expect("a database").expect("the same engine");
+    let other = TestDb::new(db.store.engine())
+        .await
+        .expect("a database")
+        .expect("the same engine");
     let mut load = other.store.load().await.expect("an empty database");
     for (table, row) in kept {
         load.row(table, &row).await.expect("a row");
@@ -49,7 +86,10 @@ async fn fill(db: &TestDb) {
     }
     load.finish().await.expect("whole");
     let all = dumped(&other.store).await;
-    let refilled = TestDb::new(db.store.engine()).await.expect("a database").expect("the same engine");
+    let refilled = TestDb::new(db.store.engine())
+        .await
+        .expect("a database")
+        .expect("the same engine");
     let mut load = refilled.store.load().await.expect("an empty database");
     for (table, row) in &all {
         load.row(table, row).await.expect("a row");
@@ -58,12 +98,33 @@ async fn fill(db: &TestDb) {
     assert_eq!(counts["decisions"], 2);
     assert_eq!(dumped(&refilled.store).await, all);
     assert!(refilled.store.damage().await.expect("a check").is_empty());
-    let highlight = all.iter().find(|(table, _)| *table == "highlights").expect("a highlight");
-    assert!(highlight.1.contains("0.30000000000000004"), "{}", highlight.1);
-    let first = all.iter().find(|(table, row)| *table == "decisions" && row.contains("first")).expect("a decision");
-    assert!(first.1.contains(&id(11)), "the reference to a later row is kept: {}", first.1);
-    let meeting = all.iter().find(|(table, _)| *table == "meetings").expect("a meeting");
-    assert!(meeting.1.contains("12345678901234567890.5"), "{}", meeting.1);
+    let highlight = all
+        .iter()
+        .find(|(table, _)| *table == "highlights")
+        .expect("a highlight");
+    assert!(
+        highlight.1.contains("0.30000000000000004"),
+        "{}",
+        highlight.1
+    );
+    let first = all
+        .iter()
+        .find(|(table, row)| *table == "decisions" && row.contains("first"))
+        .expect("a decision");
+    assert!(
+        first.1.contains(&id(11)),
+        "the reference to a later row is kept: {}",
+        first.1
+    );
+    let meeting = all
+        .iter()
+        .find(|(table, _)| *table == "meetings")
+        .expect("a meeting");
+    assert!(
+        meeting.1.contains("12345678901234567890.5"),
+        "{}",
+        meeting.1
+    );
 }
 
 both_engines!(a_dump_loads_into_an_equal_database, db => {
@@ -113,9 +174,15 @@ async fn a_dump_of_one_engine_loads_into_the_other() {
     };
     let mut tx = lite.store.begin().await.expect("a transaction");
     let user_id = UserId::from_uuid(uuid::Uuid::from_u128(9));
-    lite.store.seed_user(&mut tx, user_id, "åsa@example.com").await.expect("a user");
+    lite.store
+        .seed_user(&mut tx, user_id, "åsa@example.com")
+        .await
+        .expect("a user");
     tx.commit().await.expect("a commit");
-    lite.store.instance_set("moved_at", &Timestamp::from_micros(1).to_string()).await.expect("a value");
+    lite.store
+        .instance_set("moved_at", &Timestamp::from_micros(1).to_string())
+        .await
+        .expect("a value");
     let rows = dumped(&lite.store).await;
     let mut load = post.store.load().await.expect("an empty database");
     for (table, row) in &rows {
