@@ -9,5 +9,5 @@ mod participants;
 mod series;
 
 pub use access::Access;
-pub use crud::{MeetingNew, MeetingPatch};
 pub(crate) use crud::cursor_id;
+pub use crud::{MeetingNew, MeetingPatch};
