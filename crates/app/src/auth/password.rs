@@ -151,6 +151,9 @@ fn context_words(context: &[&str]) -> Vec<String> {
     let mut words = vec!["meetmind".to_owned()];
     for text in context {
         words.push(text.to_lowercase());
+        let local = text.split('@').next().unwrap_or_default();
+        let joined = local.chars().filter(|letter| letter.is_alphanumeric());
+        words.push(joined.collect::<String>().to_lowercase());
         words.extend(
             text.split(|letter: char| !letter.is_alphanumeric())
                 .filter(|word| word.chars().count() > 2)

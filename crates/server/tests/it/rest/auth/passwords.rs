@@ -168,7 +168,6 @@ async fn asvs_v5_6_3_1_guessing_slows_down_and_ends_in_waiting() {
             login(&server, "anna", "wrong").await.code(),
             "INVALID_CREDENTIALS"
         );
-        assert!(server.app.app.now().micros() > 0);
     }
     let waiting = login(&server, "anna", PASSWORD).await;
     assert_eq!(
