@@ -111,7 +111,10 @@ impl App {
     /// would be left.
     pub async fn user_update(&self, ctx: &Ctx, id: UserId, patch: UserPatch) -> Result<User> {
         admin_may(&ctx.actor)?;
-        let name = patch.name.map(|name| valid::line("name", &name, 100)).transpose()?;
+        let name = patch
+            .name
+            .map(|name| valid::line("name", &name, 100))
+            .transpose()?;
         let mut change = self.change(ctx).await?;
         change.admin_lock().await?;
         let old = change.user_get(id).await?;
@@ -154,7 +157,15 @@ impl App {
     /// Those of [`App::user_update`].
     pub async fn user_disable(&self, ctx: &Ctx, id: UserId) -> Result<User> {
         let disabled = Some(true);
-        self.user_update(ctx, id, UserPatch { disabled, ..UserPatch::default() }).await
+        self.user_update(
+            ctx,
+            id,
+            UserPatch {
+                disabled,
+                ..UserPatch::default()
+            },
+        )
+        .await
     }
 
     /// Lets an account in again.
@@ -163,7 +174,15 @@ impl App {
     /// Those of [`App::user_update`].
     pub async fn user_enable(&self, ctx: &Ctx, id: UserId) -> Result<User> {
         let disabled = Some(false);
-        self.user_update(ctx, id, UserPatch { disabled, ..UserPatch::default() }).await
+        self.user_update(
+            ctx,
+            id,
+            UserPatch {
+                disabled,
+                ..UserPatch::default()
+            },
+        )
+        .await
     }
 
     /// Makes an account an administrator's.
@@ -172,7 +191,15 @@ impl App {
     /// Those of [`App::user_update`].
     pub async fn user_promote(&self, ctx: &Ctx, id: UserId) -> Result<User> {
         let role = Some(UserRole::Admin);
-        self.user_update(ctx, id, UserPatch { role, ..UserPatch::default() }).await
+        self.user_update(
+            ctx,
+            id,
+            UserPatch {
+                role,
+                ..UserPatch::default()
+            },
+        )
+        .await
     }
 
     /// Makes an account a member's.
@@ -181,7 +208,15 @@ impl App {
     /// Those of [`App::user_update`].
     pub async fn user_demote(&self, ctx: &Ctx, id: UserId) -> Result<User> {
         let role = Some(UserRole::Member);
-        self.user_update(ctx, id, UserPatch { role, ..UserPatch::default() }).await
+        self.user_update(
+            ctx,
+            id,
+            UserPatch {
+                role,
+                ..UserPatch::default()
+            },
+        )
+        .await
     }
 
     /// Ends all sessions of an account; gives how many.

@@ -178,16 +178,6 @@ impl App {
         self.inner.draining.send_replace(true);
     }
 
-    /// The process is on its way out: new work is refused, open streams are told to go elsewhere.
-    pub fn drain_begin(&self) {
-        self.inner.draining.store(true, Ordering::Relaxed);
-    }
-
-    /// The process is on its way out: new work is refused, open streams are told to go elsewhere.
-    pub fn drain_begin(&self) {
-        self.inner.draining.store(true, Ordering::Relaxed);
-    }
-
     /// Fails while the process is on its way out.
     pub(crate) fn refuse_when_draining(&self) -> Result<()> {
         if self.is_draining() {

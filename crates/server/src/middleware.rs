@@ -1,9 +1,7 @@
-//! The outermost layer: request id, time limit, panics, error bodies, log line, metrics; and
-//! the layer that finds out who calls.
+//! The outermost layer: request id, time limit, panics, error bodies, log line, metrics.
 
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::{ConnectInfo, MatchedPath, Request, State};
@@ -14,7 +12,7 @@ use futures_util::FutureExt;
 use meetmind_app::App;
 use meetmind_core::{Code, Error, RequestId};
 
-use crate::extract::{Identity, RequestMeta};
+use crate::extract::RequestMeta;
 use crate::reply::{Pending, error_response};
 
 /// How long one request may take, streams and sockets aside.
@@ -94,21 +92,4 @@ fn log_failure(error: &Error, request_id: RequestId, method: &axum::http::Method
         source = cause.source();
     }
     tracing::error!(%request_id, %method, route, code = error.code.as_str(), cause = causes.join(": "), "request failed");
-}
-
-/// Finds out who calls. An [`Identity`] that is there already was put there in-process, by a test.
-pub(crate) async fn authenticate(
-    State(_app): State<App>,
-    mut request: Request,
-    next: Next,
-) -> Response {
-    if request.extensions().get::<Identity>().is_none()
-        && request.headers().contains_key(header::AUTHORIZATION)
-    {
-        let refused = Error::new(Code::TokenInvalid, "the token is not valid");
-        request
-            .extensions_mut()
-            .insert(Identity::Refused(Arc::new(refused)));
-    }
-    next.run(request).await
 }

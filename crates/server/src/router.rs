@@ -1,14 +1,15 @@
 //! All routes in one list, grouped by what they are about.
 
 use axum::extract::DefaultBodyLimit;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::from_fn_with_state;
 use axum::{Extension, Router};
 use meetmind_app::App;
 use meetmind_core::{Code, Error};
+use tower::util::option_layer;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::reply::Failure;
-use crate::{health, idempotency, middleware, openapi, rest, web, ws};
+use crate::{gate, health, idempotency, middleware, openapi, rest, web, ws};
 
 /// What the wires need to know beyond the use cases.
 #[derive(Debug, Clone)]
@@ -71,12 +72,16 @@ pub fn router(app: App, settings: &Settings) -> Router {
                 "this path does not take that method",
             ))
         })
-        .layer(from_fn_with_state(app.clone(), middleware::authenticate))
+        .layer(from_fn_with_state(
+            gate::Gate::new(app.clone(), settings),
+            gate::authenticate,
+        ))
         .layer(DefaultBodyLimit::max(settings.body_limit))
         .layer(Extension(health::MetricsToken::new(
             settings.metrics_token.as_deref(),
         )))
-        .layer(from_fn(web::security_headers))
+        .layer(option_layer(gate::cors(settings)))
+        .layer(from_fn_with_state(app.clone(), web::security_headers))
         .layer(from_fn_with_state(app.clone(), middleware::observe))
         .with_state(app)
 }

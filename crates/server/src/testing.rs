@@ -14,6 +14,9 @@ use tower::ServiceExt;
 use crate::extract::Identity;
 use crate::{Settings, router};
 
+/// The password of accounts that [`TestServer::register`] makes.
+pub const PASSWORD: &str = "sparrows on the roof at dawn";
+
 /// A server without a socket.
 pub struct TestServer {
     /// What is behind it.
@@ -58,8 +61,41 @@ impl TestServer {
 
     /// A server over this app.
     pub fn over(app: TestApp) -> Self {
-        let router = router(app.app.clone(), &Settings::default());
+        Self::with(app, &Settings::default())
+    }
+
+    /// A server over this app, with these settings of the wires.
+    pub fn with(app: TestApp, settings: &Settings) -> Self {
+        let router = router(app.app.clone(), settings);
         Self { app, router }
+    }
+
+    /// Registers `name@example.com` through the API; gives `data` of the answer, with the tokens.
+    pub async fn register(&self, name: &str) -> Value {
+        let body = serde_json::json!({ "email": format!("{name}@example.com"), "name": name, "password": PASSWORD });
+        let answer = self.post(&Actor::Anonymous, "/auth/register", body).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.json());
+        answer.data()
+    }
+
+    /// Calls with a credential in the `Authorization` header; `Null` sends no body.
+    pub async fn call_with(
+        &self,
+        token: &str,
+        method: Method,
+        path: &str,
+        body: Value,
+    ) -> TestAnswer {
+        let request = Request::builder().method(method).uri(path);
+        let request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        let request = match body {
+            Value::Null => request.body(Body::empty()),
+            body => request
+                .header(header::CONTENT_TYPE, "application/json")
+                .body(Body::from(body.to_string())),
+        };
+        self.send(&Actor::Anonymous, request.expect("a request"))
+            .await
     }
 
     /// Calls as `actor`, without a credential; `Null` sends no body.

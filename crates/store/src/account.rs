@@ -1,9 +1,9 @@
 //! All that one person left here: for the export, and for the erasure.
 
 use meetmind_core::{
-    Agent, AgentId, Consent, ConsentId, Meeting, MeetingId, Memory, MemoryChange, MemoryChangeId, MemoryId,
-    Message, MessageId, Participant, ParticipantId, RunId, Segment, SegmentId, Timestamp, UserId,
-    Webhook, WebhookId,
+    Agent, AgentId, Consent, ConsentId, Meeting, MeetingId, Memory, MemoryChange, MemoryChangeId,
+    MemoryId, Message, MessageId, Participant, ParticipantId, RunId, Segment, SegmentId, Timestamp,
+    UserId, Webhook, WebhookId,
 };
 
 use crate::db::{execute, fetch_all};

@@ -1,8 +1,6 @@
 //! Tokens that are used once, the counters of failed sign-ins, and what guests are checked by.
 
-use meetmind_core::{
-    MeetingId, MeetingRole, ParticipantId, ParticipantState, Timestamp, UserId,
-};
+use meetmind_core::{MeetingId, MeetingRole, ParticipantId, ParticipantState, Timestamp, UserId};
 use serde_json::Value;
 use sqlx::types::Json;
 
@@ -152,11 +150,13 @@ impl Conn {
     /// When the database refuses.
     pub async fn throttle_lock(&mut self, key: &str, now: Timestamp) -> Result<Throttle> {
         execute!(self, THROTTLE_LOCK, key, now)?;
-        Ok(fetch_optional!(self, THROTTLE_GET, key)?.unwrap_or(Throttle {
-            failures: 0,
-            blocked_until: None,
-            updated_at: now,
-        }))
+        Ok(
+            fetch_optional!(self, THROTTLE_GET, key)?.unwrap_or(Throttle {
+                failures: 0,
+                blocked_until: None,
+                updated_at: now,
+            }),
+        )
     }
 
     /// Sets the counter of a key.

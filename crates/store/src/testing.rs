@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use meetmind_core::{Timestamp, UserId};
+use meetmind_core::{MeetingId, MessageId, ParticipantId, Timestamp, UserId};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
 use crate::db::{Db, execute, on_engine};
@@ -227,6 +227,27 @@ impl Store {
             sqlx::types::Json(serde_json::json!({})),
             Timestamp::from_micros(0)
         )?;
+        Ok(())
+    }
+}
+
+impl Store {
+    /// Adds a chat message.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn seed_message(
+        &self,
+        tx: &mut Conn,
+        id: MessageId,
+        meeting_id: MeetingId,
+        participant_id: ParticipantId,
+        author: &str,
+    ) -> Result<()> {
+        let sql = "INSERT INTO messages (id, meeting_id, participant_id, author, kind, text, segment_ids, created_at) VALUES ($1, $2, $3, $4, 'text', 'hello', $5, $6)";
+        let none = sqlx::types::Json(serde_json::json!([]));
+        let at = Timestamp::from_micros(0);
+        execute!(tx, sql, id, meeting_id, participant_id, author, none, at)?;
         Ok(())
     }
 }

@@ -5,8 +5,8 @@ mod export;
 use std::collections::BTreeMap;
 
 use meetmind_core::{
-    Code, Ctx, Error, EventKind, EventTopic, Result, Scope, User, UserId, scope_check,
-    session_may, user_may,
+    Code, Ctx, Error, EventKind, EventTopic, Result, Scope, User, UserId, scope_check, session_may,
+    user_may,
 };
 use meetmind_store::OneTimePurpose;
 use serde::Serialize;
@@ -67,7 +67,10 @@ impl App {
     /// `FORBIDDEN` for a password with an API key.
     pub async fn profile_update(&self, ctx: &Ctx, patch: ProfilePatch) -> Result<User> {
         let id = user_may(&ctx.actor, Scope::Profile)?;
-        let name = patch.name.map(|name| valid::line("name", &name, 100)).transpose()?;
+        let name = patch
+            .name
+            .map(|name| valid::line("name", &name, 100))
+            .transpose()?;
         if let Some(Some(preferences)) = &patch.preferences {
             valid::object("preferences", preferences, 16 * 1024)?;
         }
@@ -116,12 +119,17 @@ impl App {
         new: &str,
     ) -> Result<()> {
         if change.user_password_find(id).await?.as_deref() != Some(confirmed) {
-            return Err(Error::new(Code::Conflict, "the password changed at the same time"));
+            return Err(Error::new(
+                Code::Conflict,
+                "the password changed at the same time",
+            ));
         }
         change.user_password_set(id, new, ctx.now).await?;
         let kept = Some(session_id(&ctx.actor)?);
         let sessions = change.session_revoke_user(id, kept, ctx.now).await?;
-        change.one_time_delete(OneTimePurpose::Reset, Some(id)).await?;
+        change
+            .one_time_delete(OneTimePurpose::Reset, Some(id))
+            .await?;
         let details = json!({ "sessions_ended": sessions });
         change.audit("password.changed", id, details).await
     }
@@ -146,9 +154,15 @@ impl App {
             erased.insert(counted.part, counted.touched);
         }
         let events = erase_topics(&mut change, id).await?;
-        erased.insert("events".to_owned(), i64::try_from(events).unwrap_or(i64::MAX));
+        erased.insert(
+            "events".to_owned(),
+            i64::try_from(events).unwrap_or(i64::MAX),
+        );
         let mut anonymised = BTreeMap::new();
-        for (part, rows) in change.anonymise_user(id, FORMER_PARTICIPANT, ctx.now).await? {
+        for (part, rows) in change
+            .anonymise_user(id, FORMER_PARTICIPANT, ctx.now)
+            .await?
+        {
             anonymised.insert(part.to_owned(), i64::try_from(rows).unwrap_or(i64::MAX));
         }
         self.attempts_forget(&mut change, &user.email).await?;
@@ -191,7 +205,9 @@ async fn erase_topics(change: &mut Change<'_>, id: UserId) -> Result<u64> {
         }
         for meeting in meetings {
             let data = json!({ "meeting_id": meeting });
-            change.meeting_event(meeting, EventKind::MeetingErased, &data).await?;
+            change
+                .meeting_event(meeting, EventKind::MeetingErased, &data)
+                .await?;
             events += change.event_erase(EventTopic::Meeting(meeting)).await?;
             change.erase_meeting_memory_changes(meeting).await?;
             change.meeting_delete(meeting).await?;

@@ -88,7 +88,9 @@ mod tests {
             cache.insert(number, number, cache.epoch());
             assert_eq!(cache.find(&0), Some(0), "after {number}");
         }
-        let kept = (0..1000).filter(|number| cache.find(number).is_some()).count();
+        let kept = (0..1000)
+            .filter(|number| cache.find(number).is_some())
+            .count();
         assert!(kept <= 11, "{kept} entries");
     }
 

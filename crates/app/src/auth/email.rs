@@ -10,11 +10,18 @@ pub(crate) fn normalised(email: &str) -> Result<String> {
     if email.chars().count() > 254 {
         return wrong("must have at most 254 characters");
     }
-    if email.chars().any(|letter| letter.is_whitespace() || letter.is_control()) {
+    if email
+        .chars()
+        .any(|letter| letter.is_whitespace() || letter.is_control())
+    {
         return wrong("must not contain spaces or control characters");
     }
     match email.split_once('@') {
-        Some((local, domain)) if !local.is_empty() && !domain.is_empty() && !domain.contains('@') => Ok(email),
+        Some((local, domain))
+            if !local.is_empty() && !domain.is_empty() && !domain.contains('@') =>
+        {
+            Ok(email)
+        }
         _ => wrong("must be an address such as name@example.com"),
     }
 }
@@ -25,9 +32,22 @@ mod tests {
 
     #[test]
     fn addresses_differ_by_more_than_case() {
-        assert_eq!(normalised("Anna@Example.COM").expect("an address"), "anna@example.com");
+        assert_eq!(
+            normalised("Anna@Example.COM").expect("an address"),
+            "anna@example.com"
+        );
         let long = format!("{}@example.com", "a".repeat(250));
-        for wrong in ["", "anna", "@example.com", "anna@", "a@b@c", "an na@example.com", "anna@exa\u{0}mple.com", "anna@example.com\n", &long] {
+        for wrong in [
+            "",
+            "anna",
+            "@example.com",
+            "anna@",
+            "a@b@c",
+            "an na@example.com",
+            "anna@exa\u{0}mple.com",
+            "anna@example.com\n",
+            &long,
+        ] {
             assert!(normalised(wrong).is_err(), "{wrong:?}");
         }
     }

@@ -109,8 +109,10 @@ impl State {
 
     /// After a commit that ended sessions or changed what an account may do.
     pub(crate) fn forget_user(&self, user_id: UserId) {
-        self.sessions.forget(|_, found| found.value.user_id == user_id);
-        self.keys.forget(|_, found| found.1.value.user_id == user_id);
+        self.sessions
+            .forget(|_, found| found.value.user_id == user_id);
+        self.keys
+            .forget(|_, found| found.1.value.user_id == user_id);
     }
 
     fn forget_session(&self, id: SessionId) {
@@ -373,3 +375,6 @@ impl App {
 fn same(left: &[u8], right: &[u8]) -> bool {
     aws_lc_rs::constant_time::verify_slices_are_equal(left, right).is_ok()
 }
+
+#[cfg(test)]
+mod tests;

@@ -39,7 +39,10 @@ impl Hasher {
     pub(super) fn new(settings: &AuthSettings, entropy: &Entropy) -> Result<Self> {
         let params = Params::new(settings.argon2_memory_kib, settings.argon2_passes, 1, None)
             .map_err(|error| {
-                Error::new(Code::ValidationFailed, format!("the Argon2 settings: {error}"))
+                Error::new(
+                    Code::ValidationFailed,
+                    format!("the Argon2 settings: {error}"),
+                )
             })?;
         let prefix = format!(
             "$argon2id$v=19$m={},t={},p=1$",
@@ -88,14 +91,18 @@ impl Hasher {
 
     /// Compares a password with a hash; without one it works as long and says no.
     pub(super) async fn verify(&self, password: String, stored: Option<String>) -> Result<Verdict> {
-        let stale = stored.as_ref().is_some_and(|hash| !hash.starts_with(&self.prefix));
+        let stale = stored
+            .as_ref()
+            .is_some_and(|hash| !hash.starts_with(&self.prefix));
         let exists = stored.is_some();
         let hash = stored.unwrap_or_else(|| self.dummy.clone());
         let too_long = password.chars().count() > MAX_LENGTH;
         let matches = self
             .run(move || {
                 let password = if too_long { "" } else { password.as_str() };
-                Argon2::default().verify_password(password.as_bytes(), hash.as_str()).is_ok()
+                Argon2::default()
+                    .verify_password(password.as_bytes(), hash.as_str())
+                    .is_ok()
             })
             .await?;
         Ok(Verdict {
@@ -144,6 +151,9 @@ fn context_words(context: &[&str]) -> Vec<String> {
     let mut words = vec!["meetmind".to_owned()];
     for text in context {
         words.push(text.to_lowercase());
+        let local = text.split('@').next().unwrap_or_default();
+        let joined = local.chars().filter(|letter| letter.is_alphanumeric());
+        words.push(joined.collect::<String>().to_lowercase());
         words.extend(
             text.split(|letter: char| !letter.is_alphanumeric())
                 .filter(|word| word.chars().count() > 2)
@@ -175,12 +185,29 @@ mod tests {
     #[tokio::test]
     async fn a_hash_knows_its_password_and_its_age() {
         let (old, new) = (hasher(64), hasher(128));
-        let hash = old.hash("gråsparv på taket".to_owned(), [7; 16]).await.expect("a hash");
+        let hash = old
+            .hash("gråsparv på taket".to_owned(), [7; 16])
+            .await
+            .expect("a hash");
         assert!(hash.starts_with("$argon2id$v=19$m=64,t=1,p=1$"), "{hash}");
-        let verdict = new.verify("gråsparv på taket".to_owned(), Some(hash.clone())).await;
-        assert_eq!(verdict.expect("a verdict"), Verdict { matches: true, stale: true });
+        let verdict = new
+            .verify("gråsparv på taket".to_owned(), Some(hash.clone()))
+            .await;
+        assert_eq!(
+            verdict.expect("a verdict"),
+            Verdict {
+                matches: true,
+                stale: true
+            }
+        );
         let verdict = old.verify("Gråsparv på taket".to_owned(), Some(hash)).await;
-        assert_eq!(verdict.expect("a verdict"), Verdict { matches: false, stale: false });
+        assert_eq!(
+            verdict.expect("a verdict"),
+            Verdict {
+                matches: false,
+                stale: false
+            }
+        );
     }
 
     #[tokio::test]

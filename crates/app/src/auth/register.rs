@@ -38,7 +38,9 @@ impl App {
         let mut change = self.change(ctx).await?;
         user_insert_within(&mut change, &user, Some(&hash)).await?;
         let agent = new.user_agent.as_deref();
-        let signed_in = self.session_open_within(&mut change, ctx, user, agent).await?;
+        let signed_in = self
+            .session_open_within(&mut change, ctx, user, agent)
+            .await?;
         change.commit().await?;
         tracing::info!(request_id = %ctx.request_id, user_id = %signed_in.user.id, "an account was made");
         Ok(signed_in)
@@ -181,7 +183,12 @@ impl App {
         password: String,
     ) -> Result<String> {
         self.attempt_begin(ctx, &user.email).await?;
-        let stored = self.store().read().await?.user_password_find(user.id).await?;
+        let stored = self
+            .store()
+            .read()
+            .await?
+            .user_password_find(user.id)
+            .await?;
         let hasher = &self.inner.auth.hasher;
         let verdict = hasher.verify(password, stored.clone()).await?;
         let Some(stored) = stored.filter(|_| verdict.matches) else {

@@ -69,7 +69,9 @@ impl App {
         change
             .one_time_insert(&hash, purpose, Some(id), &json!({}), ctx.now, expires_at)
             .await?;
-        change.audit("password.reset_link_made", id, json!({})).await?;
+        change
+            .audit("password.reset_link_made", id, json!({}))
+            .await?;
         let base = &self.settings().public_url;
         Ok(ResetLink {
             url: format!("{base}/reset?token={token}"),

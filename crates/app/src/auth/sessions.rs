@@ -122,7 +122,10 @@ impl App {
         let hash: Hash = digest(token.as_bytes());
         let mut change = self.change(ctx).await?;
         let first = change.refresh_use(&hash, ctx.now).await?;
-        let row = change.refresh_find(&hash).await?.ok_or_else(token_invalid)?;
+        let row = change
+            .refresh_find(&hash)
+            .await?
+            .ok_or_else(token_invalid)?;
         if row.revoked_at.is_some() || row.disabled_at.is_some() {
             return Err(session_revoked());
         }

@@ -62,12 +62,17 @@ impl App {
             return Err(token_invalid());
         }
         if change.admin_count().await? > 0 {
-            return Err(Error::new(Code::Conflict, "there is an administrator already"));
+            return Err(Error::new(
+                Code::Conflict,
+                "there is an administrator already",
+            ));
         }
         user_insert_within(&mut change, &user, Some(&password)).await?;
         change.audit("setup.used", user.id, json!({})).await?;
         let agent = new.user_agent.as_deref();
-        let signed_in = self.session_open_within(&mut change, ctx, user, agent).await?;
+        let signed_in = self
+            .session_open_within(&mut change, ctx, user, agent)
+            .await?;
         change.commit().await?;
         Ok(signed_in)
     }

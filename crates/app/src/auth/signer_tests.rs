@@ -58,11 +58,22 @@ fn asvs_v5_9_1_1_a_token_is_believed_only_with_its_signature() {
 #[test]
 fn asvs_v5_9_1_2_only_es256_is_taken() {
     let signer = signer();
-    assert!(signer.verify(&forged(&signer, &header(&signer), &payload(&signer))).is_ok());
-    for alg in ["none", "None", "HS256", "HS512", "RS256", "PS256", "ES384", "EdDSA", ""] {
+    assert!(
+        signer
+            .verify(&forged(&signer, &header(&signer), &payload(&signer)))
+            .is_ok()
+    );
+    for alg in [
+        "none", "None", "HS256", "HS512", "RS256", "PS256", "ES384", "EdDSA", "",
+    ] {
         let mut header = header(&signer);
         header["alg"] = json!(alg);
-        assert!(signer.verify(&forged(&signer, &header, &payload(&signer))).is_err(), "{alg}");
+        assert!(
+            signer
+                .verify(&forged(&signer, &header, &payload(&signer)))
+                .is_err(),
+            "{alg}"
+        );
     }
     // The classic confusion: the public key, which everybody has, as an HMAC secret.
     let mut hmac = jsonwebtoken::Header::new(Algorithm::HS256);
@@ -87,10 +98,18 @@ fn asvs_v5_9_1_3_a_key_that_the_token_brings_along_counts_for_nothing() {
     }
     let mut unknown = header(&signer);
     unknown["kid"] = json!("somebody-else");
-    assert!(signer.verify(&forged(&signer, &unknown, &payload(&signer))).is_err());
+    assert!(
+        signer
+            .verify(&forged(&signer, &unknown, &payload(&signer)))
+            .is_err()
+    );
     let mut critical = header(&signer);
     critical["crit"] = json!(["b64"]);
-    assert!(signer.verify(&forged(&signer, &critical, &payload(&signer))).is_err());
+    assert!(
+        signer
+            .verify(&forged(&signer, &critical, &payload(&signer)))
+            .is_err()
+    );
 }
 
 #[test]
@@ -107,33 +126,70 @@ fn asvs_v5_9_2_1_a_token_is_valid_within_its_time_only() {
     assert_eq!(code(&claims, NOW), meetmind_core::Code::TokenInvalid);
     let mut endless = payload(&signer);
     endless.as_object_mut().expect("an object").remove("exp");
-    assert!(signer.verify(&forged(&signer, &header(&signer), &endless)).is_err());
+    assert!(
+        signer
+            .verify(&forged(&signer, &header(&signer), &endless))
+            .is_err()
+    );
 }
 
 #[test]
 fn asvs_v5_9_2_2_a_token_of_another_type_is_refused() {
     let signer = signer();
-    for typ in [json!("JWT"), json!("dpop+jwt"), json!("logout+jwt"), json!("AT+JWT2"), Value::Null] {
+    for typ in [
+        json!("JWT"),
+        json!("dpop+jwt"),
+        json!("logout+jwt"),
+        json!("AT+JWT2"),
+        Value::Null,
+    ] {
         let mut header = header(&signer);
         header["typ"] = typ.clone();
-        assert!(signer.verify(&forged(&signer, &header, &payload(&signer))).is_err(), "{typ}");
+        assert!(
+            signer
+                .verify(&forged(&signer, &header, &payload(&signer)))
+                .is_err(),
+            "{typ}"
+        );
     }
     let mut guest = header(&signer);
     guest["typ"] = json!("guest+jwt");
-    let kind = signer.verify(&forged(&signer, &guest, &payload(&signer))).expect("valid").kind;
-    assert_eq!(kind, TokenKind::Guest, "the type decides what the claims mean");
+    let kind = signer
+        .verify(&forged(&signer, &guest, &payload(&signer)))
+        .expect("valid")
+        .kind;
+    assert_eq!(
+        kind,
+        TokenKind::Guest,
+        "the type decides what the claims mean"
+    );
 }
 
 #[test]
 fn asvs_v5_9_2_3_and_9_2_4_a_token_for_another_audience_or_from_another_issuer_is_refused() {
     let signer = signer();
-    for (name, value) in [("aud", json!("authenticated")), ("aud", json!(["livekit"])), ("aud", Value::Null),
-        ("iss", json!("https://meet.example.com.attacker.example")), ("iss", Value::Null)] {
+    for (name, value) in [
+        ("aud", json!("authenticated")),
+        ("aud", json!(["livekit"])),
+        ("aud", Value::Null),
+        ("iss", json!("https://meet.example.com.attacker.example")),
+        ("iss", Value::Null),
+    ] {
         let mut payload = payload(&signer);
         payload[name] = value.clone();
-        assert!(signer.verify(&forged(&signer, &header(&signer), &payload)).is_err(), "{name} {value}");
+        assert!(
+            signer
+                .verify(&forged(&signer, &header(&signer), &payload))
+                .is_err(),
+            "{name} {value}"
+        );
         payload.as_object_mut().expect("an object").remove(name);
-        assert!(signer.verify(&forged(&signer, &header(&signer), &payload)).is_err(), "no {name}");
+        assert!(
+            signer
+                .verify(&forged(&signer, &header(&signer), &payload))
+                .is_err(),
+            "no {name}"
+        );
     }
 }
 
@@ -141,7 +197,10 @@ fn asvs_v5_9_2_3_and_9_2_4_a_token_for_another_audience_or_from_another_issuer_i
 fn the_published_key_verifies_our_tokens() {
     let signer = signer();
     let key = &signer.jwks()["keys"][0];
-    assert_eq!((&key["alg"], &key["kid"]), (&json!("ES256"), &json!(signer.kid)));
+    assert_eq!(
+        (&key["alg"], &key["kid"]),
+        (&json!("ES256"), &json!(signer.kid))
+    );
     assert!(key.get("d").is_none(), "the private part stays here");
     let text = |name: &str| key[name].as_str().expect("text").to_owned();
     let public = DecodingKey::from_ec_components(&text("x"), &text("y")).expect("a key");

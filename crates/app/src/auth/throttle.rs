@@ -60,7 +60,10 @@ impl App {
             let found = change.throttle_lock(&key, ctx.now).await?;
             counters.push((key, found));
         }
-        let until = counters.iter().filter_map(|(_, found)| found.blocked_until).max();
+        let until = counters
+            .iter()
+            .filter_map(|(_, found)| found.blocked_until)
+            .max();
         if let Some(until) = until.filter(|until| *until > ctx.now) {
             metrics::counter!("meetmind_auth_failures_total", "reason" => "TOO_MANY_ATTEMPTS")
                 .increment(1);
@@ -126,7 +129,9 @@ mod tests {
 
     #[test]
     fn waiting_doubles_and_ends() {
-        let waits: Vec<_> = (8..14).map(|failures| wait(failures, 10).map(|time| time.as_secs())).collect();
+        let waits: Vec<_> = (8..14)
+            .map(|failures| wait(failures, 10).map(|time| time.as_secs()))
+            .collect();
         assert_eq!(waits, [None, None, Some(1), Some(2), Some(4), Some(8)]);
         assert_eq!(wait(1_000, 10), Some(LONGEST));
     }

@@ -55,7 +55,9 @@ impl App {
             } => Bearer::Guest(*participant_id, *meeting_id),
             Actor::Anonymous => return Err(Error::new(Code::Unauthenticated, "sign in first")),
             Actor::Agent { .. } | Actor::System => {
-                return Err(Error::forbidden("a ticket is for people and their programs"));
+                return Err(Error::forbidden(
+                    "a ticket is for people and their programs",
+                ));
             }
         };
         let payload = serde_json::to_value(&bearer).map_err(Error::internal)?;

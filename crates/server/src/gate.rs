@@ -1,0 +1,379 @@
+//! Who calls, and from where: credentials, trusted proxies, browsers' cookies and origins.
+//!
+//! A Bearer token wins over a cookie. A cookie alone is not enough for a change: the browser
+//! sends it along whoever wrote the page, so the request must come from our own origin (or one
+//! the settings list) and carry the session's token in `X-CSRF-Token`.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use axum::middleware::Next;
+use axum::response::Response;
+use ipnet::IpNet;
+use meetmind_app::App;
+use meetmind_core::{Actor, Code, Error, Proof, Result};
+use tower_http::cors::{AllowOrigin, CorsLayer};
+
+use crate::Settings;
+use crate::extract::{Identity, RequestMeta};
+use crate::reply::Failure;
+use crate::web::cookies::Names;
+
+static CSRF: HeaderName = HeaderName::from_static("x-csrf-token");
+static FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+static FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+impl Settings {
+    /// Checks what the router would otherwise have to leave out.
+    ///
+    /// # Errors
+    /// A sentence that names the entry: a proxy that is no address or network, an origin that is
+    /// not `scheme://host[:port]`.
+    pub fn check(&self) -> Result<(), String> {
+        for entry in &self.trusted_proxies {
+            network(entry).ok_or(format!(
+                "trusted_proxies: `{entry}` is no address or network"
+            ))?;
+        }
+        for entry in &self.cors_origins {
+            origin(entry).ok_or(format!(
+                "cors_origins: `{entry}` is no origin such as https://app.example.com"
+            ))?;
+        }
+        Ok(())
+    }
+
+    fn origins(&self) -> Vec<String> {
+        let known = self.cors_origins.iter().filter_map(|entry| origin(entry));
+        known.collect()
+    }
+}
+
+fn network(entry: &str) -> Option<IpNet> {
+    let entry = entry.trim();
+    let address = entry
+        .parse::<IpAddr>()
+        .map(|ip| IpNet::from(ip.to_canonical()));
+    entry.parse().or(address).ok()
+}
+
+/// An origin as browsers write it. `*` is none: with credentials it would open everything.
+fn origin(entry: &str) -> Option<String> {
+    let url = url::Url::parse(entry.trim()).ok()?;
+    let origin = url.origin();
+    (matches!(url.scheme(), "http" | "https") && url.path() == "/" && url.query().is_none())
+        .then(|| origin.ascii_serialization())
+}
+
+/// Lets pages of the listed origins call, with their credentials; `None` when none is listed.
+pub(crate) fn cors(settings: &Settings) -> Option<CorsLayer> {
+    let origins: Vec<HeaderValue> = settings
+        .origins()
+        .iter()
+        .filter_map(|origin| HeaderValue::from_str(origin).ok())
+        .collect();
+    if origins.is_empty() {
+        return None;
+    }
+    let names = |list: &[&'static str]| -> Vec<HeaderName> {
+        list.iter()
+            .map(|name| HeaderName::from_static(name))
+            .collect()
+    };
+    let methods = [
+        Method::GET,
+        Method::POST,
+        Method::PUT,
+        Method::PATCH,
+        Method::DELETE,
+    ];
+    Some(
+        CorsLayer::new()
+            .allow_origin(AllowOrigin::list(origins))
+            .allow_credentials(true)
+            .allow_methods(methods)
+            .allow_headers(names(&[
+                "authorization",
+                "content-type",
+                "accept",
+                "if-match",
+                "idempotency-key",
+                "last-event-id",
+                "x-csrf-token",
+                "mcp-protocol-version",
+                "mcp-method",
+                "mcp-name",
+                "mcp-session-id",
+            ]))
+            .expose_headers(names(&["etag", "location", "retry-after", "x-request-id"]))
+            .max_age(std::time::Duration::from_secs(600)),
+    )
+}
+
+/// What the authenticating layer needs.
+#[derive(Clone)]
+pub(crate) struct Gate(Arc<Inner>);
+
+struct Inner {
+    app: App,
+    /// Our own origin and those of the settings.
+    origins: Vec<String>,
+    proxies: Vec<IpNet>,
+    names: Names,
+}
+
+impl Gate {
+    pub(crate) fn new(app: App, settings: &Settings) -> Self {
+        if let Err(reason) = settings.check() {
+            // The process checks before it starts; here such an entry is trusted by nobody.
+            tracing::error!(reason, "a setting is left out");
+        }
+        let public_url = app.settings().public_url.clone();
+        let mut origins = settings.origins();
+        origins.extend(origin_of(&public_url));
+        Self(Arc::new(Inner {
+            app,
+            origins,
+            proxies: settings
+                .trusted_proxies
+                .iter()
+                .filter_map(|entry| network(entry))
+                .collect(),
+            names: Names::new(public_url.starts_with("https://")),
+        }))
+    }
+
+    fn is_proxy(&self, address: IpAddr) -> bool {
+        self.0
+            .proxies
+            .iter()
+            .any(|network| network.contains(&address))
+    }
+
+    /// The caller's address: the connection's, or behind trusted proxies the last one in
+    /// `X-Forwarded-For` that is not theirs. What stands left of it anybody may have written.
+    fn address(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        let mut address = peer.to_canonical();
+        let hops = headers.get_all(&FORWARDED_FOR).iter().rev();
+        let hops = hops
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|text| text.rsplit(','));
+        for hop in hops {
+            if !self.is_proxy(address) {
+                break;
+            }
+            match hop.trim().parse::<IpAddr>() {
+                Ok(before) => address = before.to_canonical(),
+                Err(_) => break,
+            }
+        }
+        address
+    }
+
+    /// Whether a browser says that the request comes from a page of ours. Without any word on it
+    /// there is no browser, or an old one, and the token must do.
+    fn origin_is_ours(&self, headers: &HeaderMap) -> bool {
+        let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+        let site = text(&FETCH_SITE);
+        match text(&header::ORIGIN) {
+            None => {
+                !headers.contains_key(header::ORIGIN)
+                    && matches!(site, None | Some("same-origin" | "none"))
+            }
+            Some(origin) if self.0.origins.iter().any(|known| known == origin) => true,
+            // Reached under another name than `public_url`: still the same site to the browser.
+            Some(origin) => {
+                let host = origin.split_once("://").map(|(_, host)| host);
+                host.is_some()
+                    && host == text(&header::HOST)
+                    && matches!(site, None | Some("same-origin"))
+            }
+        }
+    }
+
+    async fn identify(&self, parts: &Parts) -> Option<Identity> {
+        let headers = &parts.headers;
+        let outcome = match headers.get(header::AUTHORIZATION) {
+            Some(value) => match bearer(value) {
+                Some(token) => self.0.app.authenticate(token).await,
+                None => Err(Error::new(
+                    Code::TokenInvalid,
+                    "send the token as `Authorization: Bearer …`",
+                )),
+            },
+            None => {
+                let token = self.0.names.access(headers)?;
+                let actor = self.0.app.authenticate(token).await;
+                actor.and_then(|actor| self.check_cookie(actor, parts))
+            }
+        };
+        Some(match outcome {
+            Ok(actor) => Identity::Known(actor),
+            Err(error) => Identity::Refused(Arc::new(error)),
+        })
+    }
+
+    /// A cookie is for sessions only, and for a change it needs more.
+    fn check_cookie(&self, actor: Actor, parts: &Parts) -> Result<Actor> {
+        let Actor::User {
+            proof: Proof::Session(session_id),
+            ..
+        } = &actor
+        else {
+            return Err(Error::new(Code::TokenInvalid, "the cookie is not valid"));
+        };
+        let headers = &parts.headers;
+        let is_socket = headers.contains_key(header::UPGRADE);
+        if parts.method.is_safe() && !is_socket {
+            return Ok(actor);
+        }
+        // A browser cannot add a header to a WebSocket; its origin is all there is.
+        let token = headers.get(&CSRF).and_then(|value| value.to_str().ok());
+        let has_token = token.is_some_and(|token| self.0.app.csrf_check(*session_id, token));
+        if self.origin_is_ours(headers) && (has_token || is_socket) {
+            return Ok(actor);
+        }
+        Err(csrf_failed())
+    }
+}
+
+fn csrf_failed() -> Error {
+    Error::new(
+        Code::CsrfFailed,
+        "a change by cookie must come from our own page, with the header X-CSRF-Token",
+    )
+}
+
+fn origin_of(url: &str) -> Option<String> {
+    Some(url::Url::parse(url).ok()?.origin().ascii_serialization())
+}
+
+fn bearer(value: &HeaderValue) -> Option<&str> {
+    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}
+
+/// Finds out who calls. An [`Identity`] that is there already was put there in-process, by a test.
+pub(crate) async fn authenticate(
+    State(gate): State<Gate>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let peer = parts
+        .extensions
+        .get::<ConnectInfo<SocketAddr>>()
+        .map(|info| info.0.ip());
+    if let Some(peer) = peer {
+        let address = gate.address(peer, &parts.headers).to_string();
+        if let Some(meta) = parts.extensions.get_mut::<RequestMeta>() {
+            meta.address = Some(address);
+        }
+    }
+    if parts.extensions.get::<Identity>().is_none() {
+        if let Some(identity) = gate.identify(&parts).await {
+            parts.extensions.insert(identity);
+        }
+    }
+    parts.extensions.insert(gate);
+    next.run(Request::from_parts(parts, body)).await
+}
+
+/// What the sign-in endpoints need of a browser.
+pub(crate) struct Browser {
+    gate: Gate,
+    headers: HeaderMap,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Browser {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Failure> {
+        let gate = parts.extensions.get::<Gate>().cloned();
+        let gate = gate.ok_or_else(|| Error::internal("the authenticating layer is missing"))?;
+        let headers = parts.headers.clone();
+        Ok(Self { gate, headers })
+    }
+}
+
+impl Browser {
+    /// How our cookies are called.
+    pub(crate) fn names(&self) -> &Names {
+        &self.gate.0.names
+    }
+
+    /// The browser or program, as it names itself.
+    pub(crate) fn user_agent(&self) -> Option<String> {
+        let value = self.headers.get(header::USER_AGENT)?;
+        Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
+    }
+
+    /// Whether cookies of ours came along.
+    pub(crate) fn has_cookies(&self) -> bool {
+        self.names().access(&self.headers).is_some()
+            || self.names().refresh(&self.headers).is_some()
+    }
+
+    /// Fails when a page of somebody else asks for cookies.
+    pub(crate) fn check_origin(&self) -> Result<()> {
+        if self.gate.origin_is_ours(&self.headers) {
+            Ok(())
+        } else {
+            Err(csrf_failed())
+        }
+    }
+
+    /// The refresh token of the cookie, when the request may use it.
+    pub(crate) fn refresh_token(&self) -> Result<Option<String>> {
+        let Some(token) = self.names().refresh(&self.headers) else {
+            return Ok(None);
+        };
+        self.check_origin()?;
+        let csrf = self
+            .headers
+            .get(&CSRF)
+            .and_then(|value| value.to_str().ok());
+        let session_id = App::refresh_token_session(token);
+        match (session_id, csrf) {
+            (Some(id), Some(csrf)) if self.gate.0.app.csrf_check(id, csrf) => {
+                Ok(Some(token.to_owned()))
+            }
+            _ => Err(csrf_failed()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_setting_that_means_nothing_is_named() {
+        let with = |proxies: &[&str], origins: &[&str]| Settings {
+            trusted_proxies: proxies.iter().map(|text| (*text).to_owned()).collect(),
+            cors_origins: origins.iter().map(|text| (*text).to_owned()).collect(),
+            ..Settings::default()
+        };
+        let good = with(
+            &["10.0.0.0/8", "127.0.0.1", "2001:db8::/32"],
+            &["https://app.example.com", "http://localhost:3000"],
+        );
+        assert_eq!(good.check(), Ok(()));
+        for (proxies, origins) in [
+            (vec!["proxy.local"], vec![]),
+            (vec!["10.0.0.0/99"], vec![]),
+            (vec![], vec!["*"]),
+            (vec![], vec!["app.example.com"]),
+            (vec![], vec!["https://a.example/path"]),
+        ] {
+            assert!(
+                with(&proxies, &origins).check().is_err(),
+                "{proxies:?} {origins:?}"
+            );
+        }
+    }
+}
