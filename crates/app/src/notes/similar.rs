@@ -30,10 +30,10 @@ fn telling(text: &str) -> HashSet<String> {
 fn stem(word: &str) -> String {
     let word = word.strip_suffix("'s").unwrap_or(word);
     for ending in ["ies", "ing", "es", "ed", "s", "y"] {
-        if let Some(rest) = word.strip_suffix(ending) {
-            if rest.chars().count() >= 4 {
-                return rest.to_owned();
-            }
+        if let Some(rest) = word.strip_suffix(ending)
+            && rest.chars().count() >= 4
+        {
+            return rest.to_owned();
         }
     }
     word.to_owned()

@@ -162,7 +162,7 @@ both_engines!(every_kind_of_row_comes_back_as_written, db => {
         segment_ids: vec![id(100), id(101)], edited: true, stale: false, created_at: at(1), updated_at: at(1),
     };
     tx.topic_insert(&topic).await.expect("a topic");
-    assert_eq!(tx.topic_list(id(1), None, 10).await.expect("topics"), [topic.clone()]);
+    assert_eq!(tx.topic_list(id(1), None, 10).await.expect("topics"), std::slice::from_ref(&topic));
     assert!(tx.topic_list(id(1), Some(0), 10).await.expect("topics").is_empty());
     let found = tx.topic_search(id(1), None, None, Some("größe"), None, 10).await.expect("topics");
     assert!(tx.topic_search(id(2), None, None, None, None, 10).await.expect("topics").is_empty());
@@ -172,7 +172,7 @@ both_engines!(every_kind_of_row_comes_back_as_written, db => {
         score: f64::from(0.7_f32), stale: false, created_at: at(1),
     };
     tx.highlight_insert(&highlight).await.expect("a highlight");
-    assert_eq!(tx.highlight_list(id(1), None, 10).await.expect("highlights"), [highlight.clone()]);
+    assert_eq!(tx.highlight_list(id(1), None, 10).await.expect("highlights"), std::slice::from_ref(&highlight));
     assert!(tx.highlight_list(id(1), Some((5, highlight.id)), 10).await.expect("highlights").is_empty());
     let summary = Summary {
         id: id(1), meeting_id: id(1), headline: "h".to_owned(),
@@ -217,7 +217,7 @@ both_engines!(lists_across_meetings_show_only_ones_own, db => {
 
     let old = tx.decision_get(id(1)).await.expect("a decision");
     let new = tx.decision_get(id(2)).await.expect("a decision");
-    assert_eq!(tx.decision_earlier(&new, None, Some(id(1))).await.expect("decisions"), [old.clone()]);
+    assert_eq!(tx.decision_earlier(&new, None, Some(id(1))).await.expect("decisions"), std::slice::from_ref(&old));
     let taken = Decision { status: DecisionStatus::Superseded, superseded_by: Some(new.id), ..old.clone() };
     assert!(tx.decision_update(&old, &taken).await.expect("an update"));
     assert!(tx.decision_earlier(&new, None, None).await.expect("decisions").is_empty());

@@ -132,7 +132,7 @@ pub(crate) fn key(of: &Actor, scopes: &[Scope]) -> Actor {
     Actor::User {
         user_id,
         role: UserRole::Member,
-        proof: Proof::ApiKey(key_id, scopes.iter().copied().collect()),
+        proof: Proof::ApiKey(key_id, scopes.to_vec()),
     }
 }
 

@@ -1,18 +1,20 @@
 //! One pass over a meeting.
 
+mod items;
+
 use std::collections::HashSet;
 
 use meetmind_ai::local;
 use meetmind_core::{
-    Action, ActionStatus, Code, Ctx, Decision, DecisionStatus, Error, EventKind, Highlight, Marker,
-    Meeting, MeetingId, MeetingStatus, Result, SegmentId, Summary, SummaryLine, Topic,
+    Code, Ctx, Error, EventKind, Highlight, Meeting, MeetingId, MeetingStatus, Result, SegmentId,
+    Summary, SummaryLine, Topic,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::derive::Material;
-use super::merge::{Item, matches, normalised, topic_matches};
-use super::{DERIVED_MAX, ENGINE_OFFLINE, ITEMS_MAX, NotesPass, PINNED_SCORE};
+use super::merge::topic_matches;
+use super::{DERIVED_MAX, ENGINE_OFFLINE, NotesPass, PINNED_SCORE};
 use crate::{App, Change};
 
 /// How often a pass begins anew because a segment it cites was corrected or erased meanwhile.
@@ -196,13 +198,13 @@ impl Pass<'_, '_> {
             self.changed = true;
         }
         let live = self.meeting.status == MeetingStatus::Live && !is_final;
-        if let Some(topic) = last.filter(|_| live) {
-            if rows.last().is_none_or(|row| row.id != topic.id) {
-                self.tell(
-                    EventKind::TopicFocused,
-                    &json!({ "meeting_id": self.meeting.id, "topic": topic, "by": "talk" }),
-                );
-            }
+        if let Some(topic) = last.filter(|_| live)
+            && rows.last().is_none_or(|row| row.id != topic.id)
+        {
+            self.tell(
+                EventKind::TopicFocused,
+                &json!({ "meeting_id": self.meeting.id, "topic": topic, "by": "talk" }),
+            );
         }
         Ok(())
     }
@@ -263,205 +265,6 @@ impl Pass<'_, '_> {
         }
         kept.sort_by_key(|h| (h.start_ms, h.id));
         Ok(kept)
-    }
-
-    async fn actions(&mut self, found: &[local::ActionCandidate<SegmentId>]) -> Stored<()> {
-        let mut candidates: Vec<local::ActionCandidate<SegmentId>> = Vec::new();
-        for action in found {
-            let same = candidates
-                .iter_mut()
-                .find(|c| normalised(&c.text) == normalised(&action.text));
-            match same {
-                Some(earlier) => join(&mut earlier.segment_ids, &action.segment_ids),
-                None => candidates.push(action.clone()),
-            }
-        }
-        let rows = self
-            .change
-            .action_list(self.meeting.id, None, None, ITEMS_MAX)
-            .await?;
-        let old: Vec<Item> = rows
-            .iter()
-            .map(|row| Item::new(&row.text, &row.segment_ids))
-            .collect();
-        let new: Vec<Item> = candidates
-            .iter()
-            .map(|c| Item::new(&c.text, &c.segment_ids))
-            .collect();
-        let of_found = matches(&old, &new);
-        let is_own = |row: &Action| row.status == ActionStatus::Proposed && !row.edited;
-        for (at, row) in rows.iter().enumerate() {
-            if !is_own(row) {
-                let left = self.still_there(&row.segment_ids).await?;
-                if left.len() != row.segment_ids.len() {
-                    let made = Action {
-                        segment_ids: left,
-                        updated_at: self.ctx.now,
-                        ..row.clone()
-                    };
-                    if self.change.action_update(row, &made).await? {
-                        self.tell(
-                            EventKind::ActionUpdated,
-                            &Action {
-                                version: row.version + 1,
-                                ..made
-                            },
-                        );
-                        self.changed = true;
-                    }
-                }
-            } else if !of_found.contains(&Some(at)) {
-                self.change.action_delete(row.id).await?;
-                self.tell_removed(EventKind::ActionUpdated, row.id);
-                self.changed = true;
-            }
-        }
-        for (candidate, row) in candidates.iter().zip(of_found) {
-            let row = row.map(|at| &rows[at]);
-            if row.is_some_and(|row| !is_own(row)) {
-                continue;
-            }
-            let made = Action {
-                id: row.map_or_else(|| self.app.id(self.ctx), |row| row.id),
-                meeting_id: self.meeting.id,
-                text: candidate.text.clone(),
-                owner: candidate.owner.clone(),
-                owner_user_id: owner_account(self.material, candidate.owner.as_deref()),
-                due: candidate.due.clone(),
-                due_at: None,
-                status: ActionStatus::Proposed,
-                marker: marker(candidate.marker),
-                segment_ids: candidate.segment_ids.clone(),
-                edited: false,
-                stale: false,
-                version: row.map_or(1, |row| row.version),
-                created_at: row.map_or(self.ctx.now, |row| row.created_at),
-                updated_at: row.map_or(self.ctx.now, |row| row.updated_at),
-            };
-            match row {
-                None => {
-                    self.change.action_insert(&made).await?;
-                    self.tell(EventKind::ActionProposed, &made);
-                    self.changed = true;
-                }
-                Some(row) if *row == made => {}
-                Some(row) => {
-                    let made = Action {
-                        updated_at: self.ctx.now,
-                        ..made
-                    };
-                    if self.change.action_update(row, &made).await? {
-                        self.tell(
-                            EventKind::ActionUpdated,
-                            &Action {
-                                version: row.version + 1,
-                                ..made
-                            },
-                        );
-                        self.changed = true;
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    async fn decisions(&mut self, found: &[local::DecisionCandidate<SegmentId>]) -> Stored<()> {
-        let mut candidates: Vec<local::DecisionCandidate<SegmentId>> = Vec::new();
-        for decision in found {
-            let same = candidates
-                .iter_mut()
-                .find(|c| normalised(&c.text) == normalised(&decision.text));
-            match same {
-                Some(earlier) => join(&mut earlier.segment_ids, &decision.segment_ids),
-                None => candidates.push(decision.clone()),
-            }
-        }
-        let rows = self
-            .change
-            .decision_list(self.meeting.id, None, None, ITEMS_MAX)
-            .await?;
-        let old: Vec<Item> = rows
-            .iter()
-            .map(|row| Item::new(&row.text, &row.segment_ids))
-            .collect();
-        let new: Vec<Item> = candidates
-            .iter()
-            .map(|c| Item::new(&c.text, &c.segment_ids))
-            .collect();
-        let of_found = matches(&old, &new);
-        let is_own = |row: &Decision| row.status == DecisionStatus::Proposed && !row.edited;
-        for (at, row) in rows.iter().enumerate() {
-            if !is_own(row) {
-                let left = self.still_there(&row.segment_ids).await?;
-                if left.len() != row.segment_ids.len() {
-                    let made = Decision {
-                        segment_ids: left,
-                        updated_at: self.ctx.now,
-                        ..row.clone()
-                    };
-                    if self.change.decision_update(row, &made).await? {
-                        self.tell(
-                            EventKind::DecisionUpdated,
-                            &Decision {
-                                version: row.version + 1,
-                                ..made
-                            },
-                        );
-                        self.changed = true;
-                    }
-                }
-            } else if !of_found.contains(&Some(at)) {
-                self.change.decision_delete(row.id).await?;
-                self.tell_removed(EventKind::DecisionUpdated, row.id);
-                self.changed = true;
-            }
-        }
-        for (candidate, row) in candidates.iter().zip(of_found) {
-            let row = row.map(|at| &rows[at]);
-            if row.is_some_and(|row| !is_own(row)) {
-                continue;
-            }
-            let made = Decision {
-                id: row.map_or_else(|| self.app.id(self.ctx), |row| row.id),
-                meeting_id: self.meeting.id,
-                text: candidate.text.clone(),
-                status: DecisionStatus::Proposed,
-                marker: marker(candidate.marker),
-                superseded_by: None,
-                segment_ids: candidate.segment_ids.clone(),
-                edited: false,
-                stale: false,
-                version: row.map_or(1, |row| row.version),
-                created_at: row.map_or(self.ctx.now, |row| row.created_at),
-                updated_at: row.map_or(self.ctx.now, |row| row.updated_at),
-            };
-            match row {
-                None => {
-                    self.change.decision_insert(&made).await?;
-                    self.tell(EventKind::DecisionProposed, &made);
-                    self.changed = true;
-                }
-                Some(row) if *row == made => {}
-                Some(row) => {
-                    let made = Decision {
-                        updated_at: self.ctx.now,
-                        ..made
-                    };
-                    if self.change.decision_update(row, &made).await? {
-                        self.tell(
-                            EventKind::DecisionUpdated,
-                            &Decision {
-                                version: row.version + 1,
-                                ..made
-                            },
-                        );
-                        self.changed = true;
-                    }
-                }
-            }
-        }
-        Ok(())
     }
 
     async fn summary(
@@ -549,24 +352,4 @@ impl Pass<'_, '_> {
         }
         Ok(left)
     }
-}
-
-fn join(into: &mut Vec<SegmentId>, more: &[SegmentId]) {
-    for id in more {
-        if !into.contains(id) {
-            into.push(*id);
-        }
-    }
-}
-
-fn marker(marker: local::Marker) -> Marker {
-    match marker {
-        local::Marker::Explicit => Marker::Explicit,
-        local::Marker::Pattern => Marker::Pattern,
-    }
-}
-
-/// The account of the one participant with this name.
-fn owner_account(material: &Material, owner: Option<&str>) -> Option<meetmind_core::UserId> {
-    super::actions::account_named(&material.participants, owner?)
 }
