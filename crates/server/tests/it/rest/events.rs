@@ -5,6 +5,7 @@ use axum::http::{Method, Request};
 use meetmind_core::*;
 use meetmind_server::testing::{TestAnswer, TestServer};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 async fn room() -> (TestServer, Actor, MeetingId) {
     let server = TestServer::new().await;
@@ -20,9 +21,12 @@ async fn room() -> (TestServer, Actor, MeetingId) {
     (server, anna, id)
 }
 
+fn body(answer: &TestAnswer) -> String {
+    String::from_utf8(answer.bytes.to_vec()).expect("text")
+}
+
 /// The events of a stream that ended: id, name, data.
-fn parsed(answer: &TestAnswer) -> Vec<(Option<i64>, String, Value)> {
-    let text = String::from_utf8(answer.bytes.to_vec()).expect("text");
+fn parsed(text: &str) -> Vec<(Option<i64>, String, Value)> {
     text.split("\n\n")
         .filter(|block| block.contains("data:"))
         .map(|block| {
@@ -39,45 +43,58 @@ fn parsed(answer: &TestAnswer) -> Vec<(Option<i64>, String, Value)> {
         .collect()
 }
 
+/// Reads what comes until it holds `mark`; everything to the end when it never does.
+async fn read_until(socket: &mut tokio::net::TcpStream, text: &mut String, mark: &str) {
+    let mut buffer = [0; 16 * 1024];
+    while !text.contains(mark) {
+        let count = socket.read(&mut buffer).await.expect("bytes");
+        if count == 0 {
+            return;
+        }
+        text.push_str(std::str::from_utf8(&buffer[..count]).expect("text"));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_goes_on_where_it_broke_off_and_ends_with_the_meeting() {
     let (server, anna, id) = room().await;
     let topic = EventTopic::Meeting(id);
-    server
-        .app
-        .events(topic, EventKind::MessagePosted, json!({ "n": 1 }), 700)
-        .await;
-    let request = Request::get(format!("/api/meetings/{id}/events?after=600"))
-        .header("last-event-id", "1")
-        .body(Body::empty())
-        .expect("a request");
-    let stream = server.send(&anna, request);
-    let rest = async {
-        while server.app.app.bus().listeners() == 0 {
-            tokio::task::yield_now().await;
-        }
+    let post = async |count| {
         server
             .app
-            .events(topic, EventKind::MessagePosted, json!({ "n": 2 }), 300)
-            .await;
-        server
-            .call(
-                &anna,
-                Method::DELETE,
-                &format!("/api/meetings/{id}"),
-                Value::Null,
-            )
+            .events(topic, EventKind::MessagePosted, json!({ "n": 1 }), count)
             .await;
     };
-    let (answer, ()) = tokio::join!(stream, rest);
-    assert_eq!(answer.headers["content-type"], "text/event-stream");
-    let events = parsed(&answer);
+    post(700).await;
+    let address = server.listen_as(&anna).await;
+    let mut socket = tokio::net::TcpStream::connect(address)
+        .await
+        .expect("a socket");
+    // `Last-Event-ID` comes before `after`. In HTTP/1.0 the body is the text itself.
+    let request =
+        format!("GET /api/meetings/{id}/events?after=600 HTTP/1.0\r\nlast-event-id: 1\r\n\r\n");
+    socket
+        .write_all(request.as_bytes())
+        .await
+        .expect("a request");
+    let mut text = String::new();
+    read_until(&mut socket, &mut text, "id: 701\n").await;
+    post(300).await;
+    read_until(&mut socket, &mut text, "id: 1001\n").await;
+    let path = format!("/api/meetings/{id}");
+    server.call(&anna, Method::DELETE, &path, Value::Null).await;
+    read_until(&mut socket, &mut text, "never").await;
+    let (head, body) = text.split_once("\r\n\r\n").expect("a head");
+    assert!(head.contains("content-type: text/event-stream"), "{head}");
+    let events = parsed(body);
     let numbers: Vec<i64> = events.iter().filter_map(|event| event.0).collect();
-    // `Last-Event-ID` comes before `after`. The deletion is number 1002, if it was heard in time.
-    assert_eq!(numbers[..1000], (2..=1001).collect::<Vec<i64>>()[..]);
-    assert_eq!(events[0].1, "message.posted");
-    assert_eq!(events[0].2["seq"], 2);
-    assert_eq!(events.last().expect("an end").1, "closed");
+    assert_eq!(numbers, (2..=1002).collect::<Vec<i64>>());
+    assert_eq!(
+        (events[0].1.as_str(), events[0].2["seq"].clone()),
+        ("message.posted", json!(2))
+    );
+    let names: Vec<&str> = events.iter().map(|event| event.1.as_str()).collect();
+    assert_eq!(names[1000..], ["meeting.archived", "closed"]);
 }
 
 #[tokio::test]
@@ -92,7 +109,7 @@ async fn what_is_no_longer_kept_is_gone() {
         .await;
     let topic = EventTopic::Meeting(id).to_string();
     assert_eq!(
-        parsed(&answer),
+        parsed(&body(&answer)),
         vec![(
             Some(1),
             "gone".to_owned(),
@@ -159,7 +176,7 @@ async fn a_stream_ends_when_its_session_does_and_when_the_server_drains() {
             tokio::task::yield_now().await;
         }
     });
-    let events = parsed(&answer);
+    let events = parsed(&body(&answer));
     assert_eq!(
         (events[0].1.as_str(), events[0].2["reason"].clone()),
         ("closed", json!("SESSION_REVOKED"))
@@ -171,5 +188,5 @@ async fn a_stream_ends_when_its_session_does_and_when_the_server_drains() {
         server.app.app.drain_begin();
     });
     // Either it was open and ended, or it came too late to open.
-    assert!(parsed(&answer).is_empty());
+    assert!(parsed(&body(&answer)).is_empty());
 }
