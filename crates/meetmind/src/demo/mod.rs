@@ -101,7 +101,10 @@ async fn own_server(sources: &mut Sources) -> Result<(Server, Option<Temporary>)
     sources.flags.push(("listen", "127.0.0.1:0".to_owned()));
     let asked = sources.flags.iter().any(|(key, _)| *key == "data_dir")
         || sources.variable("MEETMIND_DATA_DIR").is_some();
-    if !asked && !sources.flags.iter().any(|(key, _)| *key == "log") {
+    // The log shares the terminal with the notes: only trouble, unless somebody wants more.
+    let chosen = sources.flags.iter().any(|(key, _)| *key == "log")
+        || sources.variable("MEETMIND_LOG").is_some();
+    if !chosen {
         sources.flags.push(("log", "warn".to_owned()));
     }
     let config = Config::load(sources)?;
