@@ -105,10 +105,10 @@ impl App {
         };
         let meeting = checked(meeting)?;
         let mut change = self.change(ctx).await?;
-        if let Some(series_id) = meeting.series_id {
-            if !change.series_is_visible(series_id, user_id).await? {
-                return Err(Error::not_found("series"));
-            }
+        if let Some(series_id) = meeting.series_id
+            && !change.series_is_visible(series_id, user_id).await?
+        {
+            return Err(Error::not_found("series"));
         }
         let name = change.user_get(user_id).await?.name;
         let host = Participant {
@@ -192,10 +192,10 @@ impl App {
             .series_id
             .flatten()
             .filter(|series| Some(*series) != old.series_id);
-        if let (Some(series_id), Some(user_id)) = (series_changed, ctx.actor.user_id()) {
-            if !change.series_is_visible(series_id, user_id).await? {
-                return Err(Error::not_found("series"));
-            }
+        if let (Some(series_id), Some(user_id)) = (series_changed, ctx.actor.user_id())
+            && !change.series_is_visible(series_id, user_id).await?
+        {
+            return Err(Error::not_found("series"));
         }
         let meeting = checked(Meeting {
             title: patch.title.unwrap_or(old.title),
@@ -319,10 +319,10 @@ fn checked(meeting: Meeting) -> Result<Meeting> {
         .transpose()?;
     let time_zone = meeting.time_zone.map(|zone| zone_name(&zone)).transpose()?;
     let glossary = valid::lines("glossary", &meeting.glossary, 500, 100)?;
-    if let (Some(start), Some(end)) = (meeting.starts_at, meeting.ends_at) {
-        if end < start {
-            return Err(Error::invalid("ends_at", "must not be before starts_at"));
-        }
+    if let (Some(start), Some(end)) = (meeting.starts_at, meeting.ends_at)
+        && end < start
+    {
+        return Err(Error::invalid("ends_at", "must not be before starts_at"));
     }
     if meeting
         .memory_retention_days
