@@ -39,7 +39,7 @@ statements! {
     // On Postgres a refused insert would end the transaction; so a doubled external id inserts nothing.
     SEGMENT_INSERT_ONCE = segment_insert!(" ON CONFLICT (meeting_id, external_id) WHERE external_id IS NOT NULL DO NOTHING");
     SEGMENT_UPDATE = "UPDATE segments SET participant_id = $2, speaker = $3, text = $4, start_ms = $5, end_ms = $6, confidence = $7, language = $8,
-        is_final = $9, version = version + 1, corrected_at = $10, updated_at = $11 WHERE id = $1 AND version = $12";
+        is_final = $9, version = $10, corrected_at = $11, updated_at = $12 WHERE id = $1 AND version = $10 - 1";
     SEGMENT_GET = concat!("SELECT ", segment_columns!(), " FROM segments s WHERE s.meeting_id = $1 AND s.id = $2");
     SEGMENT_BY_EXTERNAL = concat!("SELECT ", segment_columns!(), " FROM segments s WHERE s.meeting_id = $1 AND s.external_id = $2");
     SEGMENT_FINALS = concat!("SELECT ", segment_columns!(), " FROM segments s WHERE s.meeting_id = $1 AND s.is_final ORDER BY s.start_ms, s.id");
@@ -58,7 +58,7 @@ statements! {
         FROM jsonb_to_recordset($2) AS e (id UUID, participant_id UUID, speaker TEXT, text TEXT, start_ms BIGINT, end_ms BIGINT, confidence DOUBLE PRECISION)";
     SEGMENT_SPEAKERS = "SELECT id, name FROM participants WHERE meeting_id = $1 ORDER BY id LIMIT $2";
     // Writes nothing new; on Postgres it makes writers of one meeting wait for one another.
-    MEETING_LOCK = "UPDATE meetings SET updated_at = updated_at WHERE id = $1";
+    SEGMENTS_LOCK = "UPDATE meetings SET updated_at = updated_at WHERE id = $1";
     // What a segment's erasure takes along. Summaries and topics are made anew by the next pass.
     HIGHLIGHT_ERASE = "DELETE FROM highlights WHERE id IN (SELECT source_id FROM citations WHERE segment_id = $1 AND kind = 'highlight')";
     TOPIC_ERASE = "DELETE FROM topics WHERE id IN (SELECT source_id FROM citations WHERE segment_id = $1 AND kind = 'topic')";
@@ -179,8 +179,8 @@ impl Conn {
         )
     }
 
-    /// Writes all that may change in a segment, if the row still has version `s.version`, and
-    /// counts it up; gives whether it had.
+    /// Writes all that may change in a segment, if the row still has the version before
+    /// `s.version`; gives whether it had.
     ///
     /// # Errors
     /// When the database refuses.
@@ -197,9 +197,9 @@ impl Conn {
             s.confidence,
             &s.language,
             s.is_final,
+            s.version,
             s.corrected_at,
-            s.updated_at,
-            s.version
+            s.updated_at
         )?;
         Ok(changed == 1)
     }
@@ -294,13 +294,21 @@ impl Conn {
         fetch_all!(self, SEGMENT_SPEAKERS, meeting_id, limit)
     }
 
-    /// Makes other writers that lock the meeting wait until this transaction ends.
+    /// Makes other callers of this for the same meeting wait until this transaction ends.
     ///
     /// # Errors
     /// When the database refuses.
-    pub async fn meeting_lock(&mut self, meeting_id: MeetingId) -> Result<()> {
-        execute!(self, MEETING_LOCK, meeting_id)?;
+    pub async fn segments_lock(&mut self, meeting_id: MeetingId) -> Result<()> {
+        execute!(self, SEGMENTS_LOCK, meeting_id)?;
         Ok(())
+    }
+
+    /// Deletes the row of a segment and its citations, nothing else; gives whether it was there.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn segment_delete(&mut self, id: SegmentId) -> Result<bool> {
+        Ok(execute!(self, SEGMENT_DELETE, id)? == 1)
     }
 
     /// Erases a segment and every copy of its words: what was derived from it, memories and
@@ -324,7 +332,7 @@ impl Conn {
             fetch_all!(self, CITING_MEMORIES, segment.id)?;
         erased.memories = self.memory_erase(&memories).await?;
         erased.answers = execute!(self, ANSWER_ERASE, segment.meeting_id, named.as_str())?;
-        execute!(self, SEGMENT_DELETE, segment.id)?;
+        self.segment_delete(segment.id).await?;
         let topic = EventTopic::Meeting(segment.meeting_id);
         erased.events = self
             .event_words_erase(topic, &[segment.id.to_string()])
