@@ -143,10 +143,10 @@ impl App {
             let action = MeetingAction::ReadTranscript;
             crate::meetings::meeting_access(&mut conn, ctx, id, action).await?;
         }
-        if let Some(id) = query.series_id {
-            if !conn.series_is_visible(id, user_id).await? {
-                return Err(Error::not_found("series"));
-            }
+        if let Some(id) = query.series_id
+            && !conn.series_is_visible(id, user_id).await?
+        {
+            return Err(Error::not_found("series"));
         }
         let scope = SearchScope {
             meeting_id: query.meeting_id,

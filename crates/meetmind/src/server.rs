@@ -44,18 +44,11 @@ pub(crate) struct Server {
 }
 
 /// The background work of one process.
-#[derive(Debug)]
-struct Background;
+struct Background(meetmind_app::BackgroundTasks);
 
-impl Background {
-    /// Starts what runs beside the requests.
-    async fn start(_app: &App) -> Result<Self> {
-        Ok(Self)
-    }
-
-    /// Ends it within the time given.
-    async fn drain(self, app: &App, _deadline: Duration) {
-        app.drain_begin();
+impl std::fmt::Debug for Background {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Background")
     }
 }
 

@@ -16,13 +16,14 @@ use crate::{Conn, Engine, MemoryFilter, Result};
 /// The most terms of a query that count.
 const MAX_TERMS: usize = 32;
 
-/// Joins a meeting `m` with the searcher `$1` and narrows it: `$2` meeting, `$3` series, `$4` and
-/// `$5` when it was.
+/// Narrows a meeting `m` to those of the searcher `$1`: `$2` meeting, `$3` series, `$4` and `$5`
+/// when it was. The searcher's meetings are a list made once, not a join: SQLite would begin there
+/// and ask the index about every segment of them.
 macro_rules! visible {
     () => {
-        "JOIN participants p ON p.meeting_id = m.id AND p.user_id = $1
-        WHERE p.state <> 'removed' AND (p.state <> 'waiting' OR p.role IN ('host', 'cohost')) AND m.archived_at IS NULL
-        AND (m.id = $2 OR $2 IS NULL) AND (m.series_id = $3 OR $3 IS NULL)
+        "WHERE m.id IN (SELECT p.meeting_id FROM participants p WHERE p.user_id = $1 AND p.state <> 'removed'
+            AND (p.state <> 'waiting' OR p.role IN ('host', 'cohost')))
+        AND m.archived_at IS NULL AND (m.id = $2 OR $2 IS NULL) AND (m.series_id = $3 OR $3 IS NULL)
         AND (coalesce(m.started_at, m.starts_at, m.created_at) >= $4 OR $4 IS NULL)
         AND (coalesce(m.started_at, m.starts_at, m.created_at) < $5 OR $5 IS NULL)"
     };
@@ -57,8 +58,9 @@ macro_rules! containing {
 }
 
 statements! {
+    // CROSS JOIN keeps the order of the tables: the index first.
     SEGMENT_SEARCH_SQLITE(sqlite) = concat!("SELECT ", segment_columns!(), ", ", meeting_part!(), ", -bm25(segments_fts, 0.5, 1.0) AS score
-        FROM segments_fts f JOIN segments s ON s.rowid = f.rowid JOIN meetings m ON m.id = s.meeting_id ", visible!(), "
+        FROM segments_fts f CROSS JOIN segments s ON s.rowid = f.rowid CROSS JOIN meetings m ON m.id = s.meeting_id ", visible!(), "
         AND segments_fts MATCH $6 AND (lower(s.speaker) = $7 OR s.speaker = $8 OR $8 IS NULL) ORDER BY score DESC, s.id LIMIT $9");
     SEGMENT_SEARCH_POSTGRES(postgres) = concat!("SELECT ", segment_columns!(), ", ", meeting_part!(), ",
         CAST(ts_rank(to_tsvector('english', s.speaker || ' ' || s.text), to_tsquery('english', $6)) AS DOUBLE PRECISION) AS score
@@ -66,7 +68,7 @@ statements! {
         AND s.is_final AND to_tsvector('english', s.speaker || ' ' || s.text) @@ to_tsquery('english', $6)
         AND (lower(s.speaker) = $7 OR s.speaker = $8 OR $8 IS NULL) ORDER BY score DESC, s.id LIMIT $9");
     MEMORY_SEARCH_SQLITE(sqlite) = concat!("SELECT ", memory_columns!(), ", -bm25(memories_fts, 0.5, 1.0) AS score
-        FROM memories_fts f JOIN memories y ON y.rowid = f.rowid
+        FROM memories_fts f CROSS JOIN memories y ON y.rowid = f.rowid
         WHERE y.user_id = $1 AND ", memory_filter!(), " AND memories_fts MATCH $9 ORDER BY score DESC, y.id LIMIT $10");
     MEMORY_SEARCH_POSTGRES(postgres) = concat!("SELECT ", memory_columns!(), ",
         CAST(ts_rank(to_tsvector('english', coalesce(y.subject, '') || ' ' || y.content), to_tsquery('english', $9)) AS DOUBLE PRECISION) AS score

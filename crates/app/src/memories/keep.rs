@@ -191,10 +191,11 @@ fn recipients(meeting: &Meeting, people: &[Participant]) -> Vec<UserId> {
     let mut users = vec![meeting.owner_id];
     for person in people {
         let was_there = person.joined_at.is_some() && person.state != ParticipantState::Removed;
-        if let Some(user_id) = person.user_id.filter(|_| was_there) {
-            if !users.contains(&user_id) {
-                users.push(user_id);
-            }
+        if let Some(user_id) = person.user_id
+            && was_there
+            && !users.contains(&user_id)
+        {
+            users.push(user_id);
         }
     }
     users
@@ -238,7 +239,7 @@ fn statements(segments: &[Segment]) -> Vec<Statement> {
             continue;
         };
         let words = text.split_whitespace().count();
-        if chosen.len() < MOST && words >= 3 && words <= MOST_WORDS && seen.insert(*first) {
+        if chosen.len() < MOST && (3..=MOST_WORDS).contains(&words) && seen.insert(*first) {
             chosen.push(Statement {
                 text,
                 category,

@@ -62,10 +62,10 @@ impl App {
                     meeting_access(&mut change, ctx, meeting_id, MeetingAction::Read).await?;
                 check_meeting(&mut change, &access, new.subject.as_deref()).await?;
             }
-            if let Some(agent_id) = new.agent_id {
-                if !change.memory_agent_is_owned(agent_id, user_id).await? {
-                    return Err(Error::not_found("agent"));
-                }
+            if let Some(agent_id) = new.agent_id
+                && !change.memory_agent_is_owned(agent_id, user_id).await?
+            {
+                return Err(Error::not_found("agent"));
             }
             let memory = checked(ctx.now, self.memory_of(ctx, user_id, &new))?;
             saved.push(

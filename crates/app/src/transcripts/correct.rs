@@ -105,10 +105,10 @@ impl App {
         }
         segment.corrected_at = Some(ctx.now);
         segment.updated_at = ctx.now;
+        segment.version += 1;
         if !change.segment_update(&segment).await? {
             return Err(stale());
         }
-        segment.version += 1;
         change.derived_mark_stale(id, ctx.now).await?;
         change
             .meeting_event(meeting_id, EventKind::SegmentCorrected, &segment)

@@ -104,10 +104,10 @@ impl App {
             archived_at: None,
         };
         let mut change = self.change(ctx).await?;
-        if let Some(series_id) = meeting.series_id {
-            if !change.series_is_visible(series_id, user_id).await? {
-                return Err(Error::not_found("series"));
-            }
+        if let Some(series_id) = meeting.series_id
+            && !change.series_is_visible(series_id, user_id).await?
+        {
+            return Err(Error::not_found("series"));
         }
         let host_name = change.user_get(user_id).await?.name;
         change.meeting_insert(&meeting, &self.invite_code()).await?;

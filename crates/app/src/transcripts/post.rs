@@ -177,15 +177,10 @@ impl App {
             }
             check_open(ctx, &access.meeting, &updated)?;
             if conn.segment_update(&updated).await? {
-                let segment = Segment {
-                    version: updated.version + 1,
-                    updated_at: ctx.now,
-                    ..updated
-                };
-                let event = Some(event_of(&segment));
+                let event = Some(event_of(&updated));
                 return Ok(Written {
                     posted: SegmentPosted {
-                        segment,
+                        segment: updated,
                         added: false,
                     },
                     event,
@@ -287,7 +282,7 @@ fn repeated(known: Segment, new: &SegmentNew, speaker: &Speaker) -> Result<Writt
     })
 }
 
-/// The draft with what is new about it; its version is still the old one.
+/// The draft with what is new about it, counted up if there is anything.
 fn updated(ctx: &Ctx, known: Segment, new: &SegmentNew, speaker: &Speaker) -> Result<Segment> {
     let start_ms = new.start_ms.unwrap_or(known.start_ms);
     let end_ms = match new.end_ms {
@@ -311,6 +306,7 @@ fn updated(ctx: &Ctx, known: Segment, new: &SegmentNew, speaker: &Speaker) -> Re
         return Ok(known);
     }
     Ok(Segment {
+        version: known.version + 1,
         updated_at: ctx.now,
         ..updated
     })

@@ -125,13 +125,13 @@ tables! {
     }
     actions (id) {
         id: Uuid, meeting_id: Uuid, text: Text, owner: Text, owner_user_id: Uuid, due: Text,
-        due_at: Time, status: Text, marker: Text, segment_ids: Json, stale: Bool, version:
-        Int, created_at: Time, updated_at: Time
+        due_at: Time, status: Text, marker: Text, segment_ids: Json, edited: Bool, stale:
+        Bool, version: Int, created_at: Time, updated_at: Time
     }
     decisions (id) links superseded_by {
         id: Uuid, meeting_id: Uuid, text: Text, status: Text, marker: Text, superseded_by:
-        Uuid, segment_ids: Json, stale: Bool, version: Int, created_at: Time, updated_at:
-        Time
+        Uuid, segment_ids: Json, edited: Bool, stale: Bool, version: Int, created_at: Time,
+        updated_at: Time
     }
     citations (segment_id, kind, source_id) { segment_id: Uuid, kind: Text, source_id: Uuid }
     runs (id) {

@@ -133,7 +133,7 @@ both_engines!(an_external_id_is_inserted_once_and_updates_are_guarded, db => {
     let one = Segment { external_id: Some("x".to_owned()), is_final: false, ..segment(10, 0, "a") };
     assert!(tx.segment_insert_once(&one).await.expect("an insert"));
     assert!(!tx.segment_insert_once(&Segment { id: id(11), ..one.clone() }).await.expect("an insert"));
-    let changed = Segment { text: "b".to_owned(), is_final: true, ..one.clone() };
+    let changed = Segment { text: "b".to_owned(), is_final: true, version: 2, ..one.clone() };
     assert!(tx.segment_update(&changed).await.expect("an update"));
     assert!(!tx.segment_update(&changed).await.expect("an update"), "the version is an old one");
     let row = tx.segment_find_external(id(1), "x").await.expect("a row").expect("the segment");
