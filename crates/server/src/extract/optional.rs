@@ -8,7 +8,8 @@ use serde::de::DeserializeOwned;
 use super::Json;
 use crate::reply::Failure;
 
-/// No bytes are no body, whatever the media type says; anything else is held to the rules of [`Json`].
+/// No bytes are no body, whatever the media type says, and so is `null`; anything else is held to
+/// the rules of [`Json`].
 impl<S: Send + Sync, T: DeserializeOwned> OptionalFromRequest<S> for Json<T> {
     type Rejection = Failure;
 
@@ -26,8 +27,7 @@ impl<S: Send + Sync, T: DeserializeOwned> OptionalFromRequest<S> for Json<T> {
             return Ok(None);
         }
         let request = Request::from_parts(parts, Body::from(bytes));
-        <Self as FromRequest<S>>::from_request(request, state)
-            .await
-            .map(Some)
+        let Json(body) = <Json<Option<T>> as FromRequest<S>>::from_request(request, state).await?;
+        Ok(body.map(Json))
     }
 }
