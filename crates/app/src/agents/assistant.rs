@@ -1,17 +1,18 @@
-//! The assistant: answers what it is asked in chat, as far as the asker may read, with citations.
+//! The assistant: answers what it is asked in chat, as far as the whole room may read, with
+//! citations.
 
 use std::time::Duration;
 
 use meetmind_core::{
-    Actor, AddressPolicy, Code, Ctx, Event, Id, MeetingRole, Message, MessageKind, Participant,
-    ParticipantState, Proof, Result, RunActivity, RunState, SegmentId, SessionId, UserRole,
+    AddressPolicy, Code, Ctx, Event, MeetingRole, Message, MessageKind, ParticipantState, Result,
+    RunActivity, RunState, SegmentId,
 };
 use tokio::time::Instant;
 
 use super::RunReason;
 use super::advance::Step;
 use super::held::Held;
-use crate::{Answer, AnswerCitation, App, AskScope, MessageNew};
+use crate::{AnswerCitation, App, AskScope, MessageNew};
 
 /// The answers of one agent in an hour, where its own limit says nothing: a chat cannot be
 /// flooded by asking.
@@ -79,10 +80,7 @@ impl App {
             return Ok(());
         }
         let began = Instant::now();
-        match self
-            .assistant_answer(ctx, held, &message, &author, &question)
-            .await
-        {
+        match self.assistant_answer(ctx, held, &message, &question).await {
             Ok(()) => {
                 held.took(i64::try_from(began.elapsed().as_millis()).unwrap_or(i64::MAX));
                 Ok(())
@@ -104,7 +102,6 @@ impl App {
         ctx: &Ctx,
         held: &Held,
         message: &Message,
-        author: &Participant,
         question: &str,
     ) -> Result<()> {
         let meeting = self
@@ -113,34 +110,21 @@ impl App {
             .await?
             .meeting_get(message.meeting_id)
             .await?;
-        // Who has no account reads this meeting only; with one, the whole series one takes part in.
-        let (actor, scope) = match (author.user_id, meeting.series_id) {
-            (Some(user_id), series_id) => {
-                let actor = Actor::User {
-                    user_id,
-                    // Never an administrator: an answer needs no such right.
-                    role: UserRole::Member,
-                    proof: Proof::Session(SessionId::from_uuid(author.id.uuid())),
-                };
-                let scope = series_id.map_or(AskScope::Meeting(meeting.id), AskScope::Series);
-                (actor, scope)
-            }
-            (None, _) => {
-                let actor = Actor::Guest {
-                    participant_id: author.id,
-                    meeting_id: meeting.id,
-                    role: author.role,
-                };
-                (actor, AskScope::Meeting(meeting.id))
-            }
-        };
-        let asker = Ctx {
-            actor,
-            ..ctx.clone()
-        };
-        let answer = self.ask(&asker, question, scope).await?;
+        // The whole room reads the answer, so the agent asks in its own name: with that, `ask`
+        // reads only what everybody in the room may read, and nobody's private memories.
+        let scope = meeting
+            .series_id
+            .map_or(AskScope::Meeting(meeting.id), AskScope::Series);
+        let agent_ctx = self.agent_ctx(ctx, &held.run);
+        let answer = self.ask(&agent_ctx, question, scope).await?;
         let uses_memories = !held.agent.config.memory_scopes.is_empty();
-        let (text, segment_ids) = answer_text(&answer, scope, uses_memories);
+        let said = Said {
+            found: answer.found,
+            text: &answer.text,
+            engine: &answer.engine,
+            citations: &answer.citations,
+        };
+        let (text, segment_ids) = answer_text(&said, scope, uses_memories);
         // Muted or stopped meanwhile: nothing is said.
         let reason = RunReason::Answering;
         if !self
@@ -155,7 +139,6 @@ impl App {
             reply_to: Some(message.id),
             segment_ids,
         };
-        let agent_ctx = self.agent_ctx(ctx, &held.run);
         let posted = self
             .message_post(&agent_ctx, message.meeting_id, new)
             .await?;
@@ -231,8 +214,20 @@ fn prefix_end(text: &str, prefix: &str) -> Option<usize> {
     Some(letters.next().map_or(text.len(), |(at, _)| at))
 }
 
+/// What the agent may say of an answer.
+struct Said<'a> {
+    found: bool,
+    text: &'a str,
+    engine: &'a str,
+    citations: &'a [AnswerCitation],
+}
+
 /// What the agent says, and the segments it rests on.
-fn answer_text(answer: &Answer, scope: AskScope, uses_memories: bool) -> (String, Vec<SegmentId>) {
+fn answer_text(
+    answer: &Said<'_>,
+    scope: AskScope,
+    uses_memories: bool,
+) -> (String, Vec<SegmentId>) {
     let citations: Vec<&AnswerCitation> = answer
         .citations
         .iter()
@@ -241,7 +236,9 @@ fn answer_text(answer: &Answer, scope: AskScope, uses_memories: bool) -> (String
     if !answer.found || citations.is_empty() {
         let place = match scope {
             AskScope::Meeting(_) => "in this meeting",
-            AskScope::Series(_) => "in the meetings of this series that you take part in",
+            AskScope::Series(_) => {
+                "in the meetings of this series that all of us here took part in"
+            }
             AskScope::All => "in the meetings that you take part in",
         };
         return (format!("I found nothing about that {place}."), Vec::new());
@@ -287,6 +284,8 @@ fn quotations(citations: &[&AnswerCitation]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use meetmind_core::Id;
+
     use super::*;
 
     #[test]
@@ -336,12 +335,11 @@ mod tests {
 
     #[test]
     fn an_answer_says_that_it_quotes_and_keeps_private_memories_back() {
-        let answer = Answer {
+        let answer = Said {
             found: true,
-            text: "“we ship on Friday” and more".to_owned(),
-            citations: vec![citation(false), citation(true)],
-            engine: "offline".to_owned(),
-            note: None,
+            text: "“we ship on Friday” and more",
+            engine: "offline",
+            citations: &[citation(false), citation(true)],
         };
         let scope = AskScope::All;
         let (all, ids) = answer_text(&answer, scope, true);
@@ -352,8 +350,8 @@ mod tests {
             !some.contains("and more") && some.contains("(Anna, Weekly)"),
             "{some}"
         );
-        let only_memory = Answer {
-            citations: vec![citation(true)],
+        let only_memory = Said {
+            citations: &[citation(true)],
             ..answer
         };
         let (none, ids) = answer_text(&only_memory, scope, false);
