@@ -37,7 +37,7 @@ pub struct Settings {
 pub enum Registration {
     /// Everybody who reaches the server.
     Open,
-    /// Who was invited to a meeting by address.
+    /// Who has the invitation link of a meeting, or an account made by an administrator.
     Invite,
     /// Nobody; an administrator makes accounts.
     Closed,

@@ -274,10 +274,10 @@ pub(crate) async fn authenticate(
             meta.address = Some(address);
         }
     }
-    if parts.extensions.get::<Identity>().is_none() {
-        if let Some(identity) = gate.identify(&parts).await {
-            parts.extensions.insert(identity);
-        }
+    if parts.extensions.get::<Identity>().is_none()
+        && let Some(identity) = gate.identify(&parts).await
+    {
+        parts.extensions.insert(identity);
     }
     parts.extensions.insert(gate);
     next.run(Request::from_parts(parts, body)).await
