@@ -1,5 +1,6 @@
 //! Agents and runs, from asking for one to its end.
 
+mod answering;
 mod following;
 mod lifecycle;
 mod takeover;
