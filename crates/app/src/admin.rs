@@ -147,7 +147,7 @@ impl App {
             change.audit(action, id, json!({})).await?;
         }
         change.commit().await?;
-        self.inner.auth.forget_user(id);
+        self.authority_changed(id);
         Ok(user)
     }
 
@@ -231,7 +231,7 @@ impl App {
         let details = json!({ "sessions": sessions });
         change.audit("session.revoked", id, details).await?;
         change.commit().await?;
-        self.inner.auth.forget_user(id);
+        self.authority_changed(id);
         Ok(sessions)
     }
 

@@ -13,7 +13,7 @@ use meetmind_core::{
 };
 
 use crate::notes::{ActionNew, DERIVED_MAX, DecisionNew, ITEMS_MAX, TopicDirection, clock, quoted};
-use crate::{Access, App};
+use crate::{Access, App, MemoryNew};
 
 /// Lines of the summary in a notice.
 const SUMMARY_LINES: usize = 5;
@@ -50,7 +50,7 @@ impl App {
                 .note_add(ctx, id, &text, &[])
                 .await
                 .map(|note| format!("Noted at {}: {}", clock(note.start_ms), note.text)),
-            Command::Remember(text) => self.remember_from_chat(ctx, access, &text).await,
+            Command::Remember(text) => self.command_remember(ctx, access, text).await,
             Command::Summary => self.command_summary(ctx, id).await,
             Command::Topics => self.command_topics(id).await,
             Command::NextTopic => self.command_move(ctx, id, TopicDirection::Next).await,
@@ -118,14 +118,25 @@ impl App {
         Ok(format!("Decision proposed: {}", decision.text))
     }
 
-    /// `/remember`: to be joined to the memories' use cases, which save and consent rules belong to.
-    async fn remember_from_chat(
-        &self,
-        _ctx: &Ctx,
-        _access: &Access,
-        _text: &str,
-    ) -> Result<String> {
-        Ok("Nothing was saved: send it to POST /api/mem0/memories to be remembered.".to_owned())
+    /// `/remember`: saved for the writer, about the writer, as a memory of this meeting.
+    async fn command_remember(&self, ctx: &Ctx, access: &Access, text: String) -> Result<String> {
+        let new = MemoryNew {
+            content: text,
+            meeting_id: Some(access.meeting.id),
+            subject: Some(access.name.clone()),
+            ..MemoryNew::default()
+        };
+        let added = self
+            .memory_save(ctx, vec![new])
+            .await?
+            .iter()
+            .any(|saved| saved.added);
+        Ok(if added {
+            "Remembered."
+        } else {
+            "That is remembered already."
+        }
+        .to_owned())
     }
 
     async fn command_summary(&self, ctx: &Ctx, id: MeetingId) -> Result<String> {

@@ -11,7 +11,7 @@ use axum::extract::ConnectInfo;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use meetmind_app::{App, Entropy, SystemClock};
+use meetmind_app::{App, BackgroundTasks, Entropy, SystemClock};
 use meetmind_store::Store;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -39,17 +39,8 @@ pub(crate) struct Server {
     stop: watch::Sender<bool>,
     accepting: JoinHandle<()>,
     upkeep: JoinHandle<()>,
-    background: Background,
+    background: BackgroundTasks,
     _lock: Lock,
-}
-
-/// The background work of one process.
-struct Background(meetmind_app::BackgroundTasks);
-
-impl std::fmt::Debug for Background {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Background")
-    }
 }
 
 /// Opens the store of a data directory and brings its schema up to date.
@@ -101,7 +92,7 @@ impl Server {
             .with_context(|| format!("{} cannot be listened on", config.listen))?;
         let listen = listener.local_addr()?;
         let app = open_app(config, store, listen).await?;
-        let background = Background::start(&app).await?;
+        let background = app.start();
         let router = meetmind_server::router(app.clone(), &config.server());
         let (stop, stopped) = watch::channel(false);
         let accepting = tokio::spawn(accept(
@@ -140,8 +131,7 @@ impl Server {
         let started = Instant::now();
         self.app.drain_begin();
         tracing::info!("draining: not ready from now on");
-        let work = self.background.drain(&self.app, DRAIN_WORK);
-        if tokio::time::timeout(DRAIN_WORK, work).await.is_err() {
+        if !self.background.drain(DRAIN_WORK).await {
             tracing::warn!("some background work did not end in time");
         }
         let _ = self.stop.send(true);

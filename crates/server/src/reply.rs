@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// A successful answer.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct Envelope<T> {
+pub(crate) struct Envelope<T> {
     /// Always `true`.
     #[schema(example = true)]
     pub success: bool,
@@ -18,7 +18,7 @@ pub struct Envelope<T> {
 
 /// A refusal or failure.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct ErrorEnvelope {
+pub(crate) struct ErrorEnvelope {
     /// Always `false`.
     #[schema(example = false)]
     pub success: bool,
@@ -28,7 +28,7 @@ pub struct ErrorEnvelope {
 
 /// What went wrong.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct ErrorBody {
+pub(crate) struct ErrorBody {
     /// A stable word; the list stands in the documents.
     #[schema(value_type = String, example = "NOT_FOUND")]
     pub code: Code,
@@ -127,7 +127,7 @@ impl<T: Serialize> IntoResponse for Reply<T> {
 pub struct Failure(pub Error);
 
 /// The result of a handler.
-pub type Outcome<T> = Result<Reply<T>, Failure>;
+pub(crate) type Outcome<T> = Result<Reply<T>, Failure>;
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {

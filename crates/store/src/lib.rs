@@ -37,18 +37,18 @@ pub use db::{Conn, Engine, Settings, Store, Synchronous};
 pub use error::{Error, Result};
 pub use statements::all as all_statements;
 
-pub use erasure::ErasureCounts;
 pub use backup::*;
+pub use erasure::ErasureCounts;
 
+pub use account::*;
+pub use idempotency::*;
+pub use keys::*;
 pub use meetings::*;
 pub use memories::MemoryFilter;
+pub use notes::*;
+pub use one_time::*;
+pub use runs::MeetingAgentRow;
 pub use search::*;
 pub use segments::{SegmentErasure, SegmentFilter, SegmentImport};
-pub use account::*;
-pub use keys::*;
-pub use one_time::*;
 pub use sessions::*;
-pub use runs::MeetingAgentRow;
-pub use notes::*;
-pub use idempotency::*;
 pub use webhooks::*;

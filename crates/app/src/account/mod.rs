@@ -105,7 +105,7 @@ impl App {
         }
         change.commit().await?;
         if password_changed {
-            self.inner.auth.forget_user(id);
+            self.authority_changed(id);
         }
         Ok(user)
     }
@@ -170,7 +170,7 @@ impl App {
         refuse_without_administrator(&mut change, &user).await?;
         change.audit("user.erased", id, json!({})).await?;
         change.commit().await?;
-        self.inner.auth.forget_user(id);
+        self.authority_changed(id);
         let days = self.settings().event_retention.as_secs() / 86_400;
         Ok(AccountReceipt {
             erased,

@@ -121,6 +121,7 @@ impl App {
         change.audit("api_key.revoked", id, json!({})).await?;
         change.commit().await?;
         self.inner.auth.forget_key(id);
+        self.bus().authority_changed(user_id);
         Ok(ApiKey {
             revoked_at: Some(ctx.now),
             ..key

@@ -147,6 +147,13 @@ fn session_revoked() -> Error {
 }
 
 impl App {
+    /// After a commit that ended sessions or changed what an account may do: caches forget it,
+    /// and open streams prove themselves anew.
+    pub(crate) fn authority_changed(&self, user_id: UserId) {
+        self.inner.auth.forget_user(user_id);
+        self.bus().authority_changed(user_id);
+    }
+
     /// Who stands behind a credential: an access token, an API key or a guest token.
     ///
     /// # Errors

@@ -103,7 +103,7 @@ impl App {
         let details = json!({ "by": "reset link", "sessions_ended": sessions });
         change.audit("password.changed", id, details).await?;
         change.commit().await?;
-        self.inner.auth.forget_user(id);
+        self.authority_changed(id);
         Ok(user)
     }
 }

@@ -162,6 +162,7 @@ impl App {
             .await?;
         change.commit().await?;
         self.inner.auth.forget_session(row.session_id);
+        self.bus().authority_changed(row.user_id);
         tracing::warn!(request_id = %ctx.request_id, session_id = %row.session_id, "a refresh token was used twice: the session was ended");
         Err(Error::new(
             Code::RefreshTokenReused,
@@ -221,7 +222,7 @@ impl App {
             change.audit("session.revoked", user_id, details).await?;
         }
         change.commit().await?;
-        self.inner.auth.forget_user(user_id);
+        self.authority_changed(user_id);
         Ok(ended)
     }
 
@@ -257,6 +258,7 @@ impl App {
         change.audit("session.revoked", id, json!({})).await?;
         change.commit().await?;
         self.inner.auth.forget_session(id);
+        self.bus().authority_changed(user_id);
         Ok(session)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use meetmind_core::{Ctx, EventTopic, JobKind, Result};
+use meetmind_core::{Ctx, JobKind, Result};
 use serde_json::json;
 
 use crate::App;
@@ -13,6 +13,8 @@ pub(super) const CLEANUP_EVERY: Duration = Duration::from_secs(86_400);
 const IDEMPOTENCY_KEPT: Duration = Duration::from_secs(86_400);
 /// Jobs that were given up are kept this long, for the operator to see.
 const FAILED_JOBS_KEPT: Duration = Duration::from_secs(30 * 86_400);
+/// Webhook deliveries are kept this long, for their owner to see and replay.
+const DELIVERIES_KEPT: Duration = Duration::from_secs(30 * 86_400);
 /// Rows of one kind per transaction: the single writer of SQLite must not be held for long.
 const BATCH: i64 = 100;
 /// Transactions per kind and day; what is left over waits for the next day.
@@ -36,7 +38,23 @@ impl App {
         let mut tx = self.store().begin().await?;
         tx.idempotency_trim(ctx.now.minus(IDEMPOTENCY_KEPT)).await?;
         tx.job_trim_failed(ctx.now.minus(FAILED_JOBS_KEPT)).await?;
+        tx.delivery_trim(ctx.now.minus(DELIVERIES_KEPT)).await?;
         tx.commit().await?;
+        self.memories_trim(ctx).await?;
+        self.auth_trim().await?;
+        Ok(())
+    }
+
+    async fn memories_trim(&self, ctx: &Ctx) -> Result<()> {
+        for _ in 0..BATCHES_MAX {
+            let mut tx = self.store().begin().await?;
+            let expired = tx.memory_delete_expired(ctx.now, BATCH).await?;
+            let outlived = tx.memory_delete_retention(ctx.now, BATCH).await?;
+            tx.commit().await?;
+            if expired + outlived == 0 {
+                break;
+            }
+        }
         Ok(())
     }
 
@@ -69,13 +87,7 @@ impl App {
                 break;
             }
             for id in ids {
-                let mut change = self.change(ctx).await?;
-                change.meeting_delete(id).await?;
-                change.event_erase(EventTopic::Meeting(id)).await?;
-                change
-                    .audit("meeting.erased", id, json!({ "reason": "retention" }))
-                    .await?;
-                change.commit().await?;
+                self.meeting_erase(ctx, id).await?;
             }
         }
         Ok(())

@@ -19,8 +19,6 @@ use crate::App;
 pub(crate) enum ConsentKind {
     /// Keeping what they say as text.
     Transcript,
-    /// Keeping what they say as sound or picture.
-    Recording,
     /// Remembering it beyond the meeting.
     Memory,
 }
@@ -52,7 +50,6 @@ pub(crate) async fn consent_permits(
         .await?
         .map(|consent| match kind {
             ConsentKind::Transcript => consent.transcript,
-            ConsentKind::Recording => consent.recording,
             ConsentKind::Memory => consent.memory,
         })
         .filter(|word| *word != ConsentState::Pending);
@@ -276,11 +273,6 @@ mod tests {
             assert_eq!(
                 permits(&mut conn, Some(own), ConsentKind::Memory).await,
                 memory,
-                "{case}"
-            );
-            assert_eq!(
-                permits(&mut conn, Some(own), ConsentKind::Recording).await,
-                policy == P::Implied,
                 "{case}"
             );
             let nobody = permits(&mut conn, None, ConsentKind::Transcript).await;

@@ -1,10 +1,10 @@
 //! The wires' tests; `rest/` mirrors the URL tree.
 
 mod envelope;
-mod people;
+mod health;
 mod idempotency;
 mod openapi;
-mod health;
+mod people;
 mod rest {
     mod account;
     mod admin;
