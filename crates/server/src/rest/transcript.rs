@@ -176,6 +176,7 @@ struct TranscriptParams {
     #[serde(rename = "final")]
     is_final: Option<bool>,
     /// Download all final segments as a file instead; the other parameters do not count then.
+    #[param(inline)]
     format: Option<FormatParam>,
 }
 
@@ -187,6 +188,7 @@ struct ImportParams {
     #[param(min_length = 1, max_length = 255)]
     file_name: Option<String>,
     /// The format; found out when absent.
+    #[param(inline)]
     format: Option<FormatParam>,
     /// The meeting's title; the file's own, or its name, when absent.
     #[param(min_length = 1, max_length = 200)]
@@ -205,6 +207,7 @@ struct ImportIntoParams {
     #[param(min_length = 1, max_length = 255)]
     file_name: Option<String>,
     /// The format; found out when absent.
+    #[param(inline)]
     format: Option<FormatParam>,
 }
 
