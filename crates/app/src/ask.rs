@@ -94,14 +94,16 @@ struct Sources {
 }
 
 impl App {
-    /// Answers from transcripts and memories that the caller may read. Nothing found is an
+    /// Answers from memories, and from the transcripts of meetings in which the caller may ask:
+    /// in its own name a viewer only gives consent. Nothing found is an
     /// answer, not an error.
     ///
     /// A guest is answered from the guest's meeting alone. An agent speaks to its whole room, so
     /// of its meeting's series it reads only what everybody in the room takes part in.
     ///
     /// # Errors
-    /// `NOT_FOUND` for a meeting or series the caller cannot see, `VALIDATION_FAILED`.
+    /// `NOT_FOUND` for a meeting or series the caller cannot see, `FORBIDDEN` for a viewer,
+    /// `VALIDATION_FAILED`.
     pub async fn ask(&self, ctx: &Ctx, question: &str, scope: AskScope) -> Result<Answer> {
         let question = checked_question(question)?;
         let mut sources = {
@@ -164,7 +166,7 @@ fn checked_question(question: &str) -> Result<String> {
 }
 
 async fn one_meeting(conn: &mut Conn, ctx: &Ctx, id: MeetingId) -> Result<Sources> {
-    let access = meeting_access(conn, ctx, id, MeetingAction::ReadTranscript).await?;
+    let access = meeting_access(conn, ctx, id, MeetingAction::Ask).await?;
     let people = conn.participant_list(id, None, 1_000).await?;
     let mut sources = Sources {
         names: people.into_iter().map(|p| p.name).collect(),
@@ -185,7 +187,7 @@ async fn series(conn: &mut Conn, ctx: &Ctx, id: SeriesId) -> Result<Sources> {
         ..
     } = &ctx.actor
     {
-        let own = meeting_access(conn, ctx, *meeting_id, MeetingAction::ReadTranscript).await?;
+        let own = meeting_access(conn, ctx, *meeting_id, MeetingAction::Ask).await?;
         if own.meeting.series_id != Some(id) {
             return Err(Error::not_found("series"));
         }
@@ -223,8 +225,8 @@ async fn everything(conn: &mut Conn, ctx: &Ctx) -> Result<Sources> {
     }
 }
 
-/// The meetings of a list whose transcripts the caller may read: not those where the caller
-/// still waits at the door.
+/// The meetings of a list that the caller may ask about: not those where the caller only looks
+/// on, or still waits at the door.
 async fn readable(
     conn: &mut Conn,
     ctx: &Ctx,
@@ -236,9 +238,9 @@ async fn readable(
         .await?;
     let mut meetings = Vec::with_capacity(listed.len());
     for meeting in listed {
-        match meeting_access(conn, ctx, meeting.id, MeetingAction::ReadTranscript).await {
+        match meeting_access(conn, ctx, meeting.id, MeetingAction::Ask).await {
             Ok(_) => meetings.push(meeting),
-            Err(error) if error.code == Code::NotFound => {}
+            Err(error) if matches!(error.code, Code::NotFound | Code::Forbidden) => {}
             Err(error) => return Err(error),
         }
     }

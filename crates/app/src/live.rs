@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use meetmind_core::{
     Actor, Code, Ctx, Error, Event, EventKind, EventTopic, MeetingAction, ParticipantId, Result,
-    Scope, Signal, SignalKind, meeting_may, user_may,
+    Scope, Signal, SignalKind, meeting_may, scope_check, user_may,
 };
 use serde_json::Value;
 use tokio::sync::watch;
@@ -187,7 +187,7 @@ impl App {
                     .meeting_access(ctx, meeting_id, MeetingAction::Read)
                     .await
                 {
-                    Ok(_) => Ok(silent),
+                    Ok(_) => scope_check(&ctx.actor, Scope::AgentsRead).map(|()| silent),
                     Err(error) if error.code == Code::NotFound => Err(Error::not_found("run")),
                     Err(error) => Err(error),
                 }

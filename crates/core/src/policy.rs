@@ -34,8 +34,10 @@ text_enum! {
     MeetingAction {
         /// See it.
         Read = "read",
-        /// Read what was said, search it, ask about it.
+        /// Read what was said, and search it.
         ReadTranscript = "read_transcript",
+        /// Ask about what was said.
+        Ask = "ask",
         /// Chat, ask the agents in chat, add segments under one's own name.
         Speak = "speak",
         /// Add segments in another speaker's name.
@@ -61,7 +63,7 @@ pub const fn role_allows(role: MeetingRole, action: MeetingAction) -> bool {
     use MeetingRole as R;
     match action {
         A::Read | A::ReadTranscript | A::Consent => true,
-        A::Speak => matches!(role, R::Host | R::Cohost | R::Participant | R::Agent),
+        A::Speak | A::Ask => matches!(role, R::Host | R::Cohost | R::Participant | R::Agent),
         A::Attribute => matches!(role, R::Host | R::Agent),
         A::Propose => matches!(role, R::Host | R::Cohost | R::Participant | R::Agent),
         A::EditNotes => matches!(role, R::Host | R::Cohost | R::Participant),
@@ -74,7 +76,7 @@ const fn scope_for(action: MeetingAction) -> Scope {
     use MeetingAction as A;
     match action {
         A::Read => Scope::MeetingsRead,
-        A::ReadTranscript => Scope::TranscriptsRead,
+        A::ReadTranscript | A::Ask => Scope::TranscriptsRead,
         A::Attribute => Scope::TranscriptsWrite,
         _ => Scope::MeetingsWrite,
     }

@@ -6,6 +6,7 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use axum::middleware::{Next, from_fn};
+use axum::response::Response;
 use meetmind_app::testing::TestApp;
 use meetmind_core::Actor;
 use serde_json::Value;
@@ -111,19 +112,8 @@ impl TestServer {
     }
 
     /// Sends any request as `actor`.
-    pub async fn send(&self, actor: &Actor, mut request: Request<Body>) -> TestAnswer {
-        if *actor != Actor::Anonymous {
-            request
-                .extensions_mut()
-                .insert(Identity::Known(actor.clone()));
-        }
-        let response = self
-            .router
-            .clone()
-            .oneshot(request)
-            .await
-            .expect("an answer");
-        let (parts, body) = response.into_parts();
+    pub async fn send(&self, actor: &Actor, request: Request<Body>) -> TestAnswer {
+        let (parts, body) = self.answer(actor, request).await.into_parts();
         let bytes = axum::body::to_bytes(body, usize::MAX)
             .await
             .expect("a body");
@@ -132,6 +122,24 @@ impl TestServer {
             headers: parts.headers,
             bytes,
         }
+    }
+
+    /// The status alone, for answers that may never end.
+    pub async fn status(&self, actor: &Actor, request: Request<Body>) -> StatusCode {
+        self.answer(actor, request).await.status()
+    }
+
+    async fn answer(&self, actor: &Actor, mut request: Request<Body>) -> Response {
+        if *actor != Actor::Anonymous {
+            request
+                .extensions_mut()
+                .insert(Identity::Known(actor.clone()));
+        }
+        self.router
+            .clone()
+            .oneshot(request)
+            .await
+            .expect("an answer")
     }
 
     /// Listens on a port of its own, where everybody who connects is `actor`: for sockets and

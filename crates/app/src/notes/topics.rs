@@ -238,13 +238,16 @@ impl App {
         Ok(note)
     }
 
-    /// Makes the notes of a meeting anew, now.
+    /// Makes the notes of a meeting anew, now. Who has them made also gets to read them, so a
+    /// key needs the scope for both: one without is refused before anything was done.
     ///
     /// # Errors
     /// `NOT_FOUND`, `FORBIDDEN`.
     pub async fn notes_regenerate(&self, ctx: &Ctx, meeting_id: MeetingId) -> Result<Access> {
         let access = self
             .meeting_access(ctx, meeting_id, MeetingAction::EditNotes)
+            .await?;
+        self.meeting_access(ctx, meeting_id, MeetingAction::ReadTranscript)
             .await?;
         self.notes_refresh(ctx, meeting_id, false).await?;
         Ok(access)

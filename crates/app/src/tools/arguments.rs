@@ -2,12 +2,13 @@
 
 use meetmind_core::{Code, Error};
 use meetmind_core::{
-    Id, MeetingAccess, MeetingId, MeetingStatus, PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX, PageQuery,
-    Result, SegmentId, SeriesId, Timestamp, cursor_bytes,
+    Id, MeetingAccess, MeetingId, MeetingStatus, MemoryId, PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX,
+    PageQuery, Result, SegmentId, SeriesId, Timestamp, cursor_bytes,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::SearchKind;
 use crate::notes::{DigestStyle, NotesPersona, TopicDirection};
 
 fn object(required: &[&str], properties: Value) -> Value {
@@ -312,6 +313,108 @@ impl FocusView {
         object(
             &["meeting_id", "persona"],
             json!({ "meeting_id": id::<MeetingId>("The meeting"), "persona": persona() }),
+        )
+    }
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Search {
+    #[serde(alias = "q")]
+    pub(super) query: String,
+    #[serde(default)]
+    pub(super) kinds: Vec<SearchKind>,
+    pub(super) meeting_id: Option<MeetingId>,
+    pub(super) series_id: Option<SeriesId>,
+    pub(super) from: Option<Timestamp>,
+    pub(super) to: Option<Timestamp>,
+    pub(super) speaker: Option<String>,
+    pub(super) limit: Option<i64>,
+}
+
+impl Search {
+    pub(super) fn schema() -> Value {
+        let kind =
+            json!({ "enum": ["segment", "message", "topic", "action", "decision", "memory"] });
+        object(
+            &["query"],
+            json!({
+                "query": text("Words to find; no letter is an operator", 500),
+                "kinds": { "type": "array", "maxItems": 6, "items": kind, "description": "What to look for; everything when absent" },
+                "meeting_id": id::<MeetingId>("Look only here"),
+                "series_id": id::<SeriesId>("Look only in the meetings of this series"),
+                "from": moment("In meetings that were at or after"),
+                "to": moment("In meetings that were before"),
+                "speaker": text("Said, written or owned by this name", 120),
+                "limit": limit(),
+            }),
+        )
+    }
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct MemorySearch {
+    #[serde(alias = "q")]
+    pub(super) query: Option<String>,
+    pub(super) category: Option<String>,
+    pub(super) subject: Option<String>,
+    pub(super) meeting_id: Option<MeetingId>,
+    pub(super) limit: Option<i64>,
+    pub(super) cursor: Option<String>,
+}
+
+impl MemorySearch {
+    pub(super) fn schema() -> Value {
+        object(
+            &[],
+            json!({
+                "query": text("Words to find, best fitting first; without them the newest come first", 500),
+                "category": text("Only with this label", 60),
+                "subject": text("Only about this person or thing", 120),
+                "meeting_id": id::<MeetingId>("Only from this meeting"),
+                "limit": limit(),
+                "cursor": cursor(),
+            }),
+        )
+    }
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct MemorySave {
+    #[serde(alias = "memory")]
+    pub(super) content: String,
+    #[serde(default)]
+    pub(super) categories: Vec<String>,
+    pub(super) subject: Option<String>,
+    pub(super) meeting_id: Option<MeetingId>,
+    pub(super) expires_at: Option<Timestamp>,
+}
+
+impl MemorySave {
+    pub(super) fn schema() -> Value {
+        let label = json!({ "type": "string", "minLength": 1, "maxLength": 60 });
+        object(
+            &["content"],
+            json!({
+                "content": text("What to remember, in a sentence that stands alone", 16_384),
+                "categories": { "type": "array", "maxItems": 20, "items": label, "description": "Labels" },
+                "subject": text("Whom or what it is about", 120),
+                "meeting_id": id::<MeetingId>("The meeting it comes from"),
+                "expires_at": moment("When it is deleted by itself"),
+            }),
+        )
+    }
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct OneMemory {
+    pub(super) memory_id: MemoryId,
+}
+
+impl OneMemory {
+    pub(super) fn schema() -> Value {
+        object(
+            &["memory_id"],
+            json!({ "memory_id": id::<MemoryId>("The memory") }),
         )
     }
 }

@@ -7,6 +7,7 @@
 
 mod arguments;
 mod meetings;
+mod memories;
 mod notes;
 
 use std::pin::Pin;
@@ -81,6 +82,10 @@ tools! {
     "summarize_meeting", reads, TranscriptsRead, Summarize, notes::digest, "The notes of a meeting in one piece: brief, detailed, or actions alone; for a role when one is named.";
     "extract_action_items", reads, TranscriptsRead, OneMeeting, notes::extract, "The actions of a meeting, after reading its transcript as it stands now.";
     "topic_navigation", writes, MeetingsWrite, TopicNavigation, notes::navigate, "Move the meeting to its next or previous topic, or say which one is current.";
+    "search", reads, TranscriptsRead, Search, memories::find, "Find words in what was said, written, noted and remembered; each hit names its meeting and moment. For a question use `ask`.";
+    "memory_search", reads, MemoryRead, MemorySearch, memories::search, "The caller's memories: the best fitting for a query, or the newest.";
+    "memory_save", writes, MemoryWrite, MemorySave, memories::save, "Remember something for the caller beyond a meeting. The same words are kept once: `added` says whether they are new.";
+    "memory_delete", writes, MemoryWrite, OneMemory, memories::delete, "Delete one of the caller's memories for good.";
     "personalized_focus_view", reads, TranscriptsRead, FocusView, notes::focus, "The notes as one role reads them: product, engineering, customer or executive.";
 }
 

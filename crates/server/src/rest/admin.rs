@@ -101,10 +101,9 @@ async fn user_create(
     let (user, link) = app.user_create(&ctx, new).await?;
     let location = format!("/api/admin/users/{}", user.id);
     let reset_link = link.map(ResetLinkView::from);
-    Ok(Reply::created(
-        location,
-        UserCreatedView { user, reset_link },
-    ))
+    let has_link = reset_link.is_some();
+    let reply = Reply::created(location, UserCreatedView { user, reset_link });
+    Ok(if has_link { reply.secret() } else { reply })
 }
 
 /// One account.
@@ -167,7 +166,8 @@ async fn user_reset_link(
     Caller(ctx): Caller,
     Path(id): Path<UserId>,
 ) -> Outcome<ResetLinkView> {
-    Ok(Reply::ok(app.user_reset_link(&ctx, id).await?.into()))
+    let link = app.user_reset_link(&ctx, id).await?;
+    Ok(Reply::ok(link.into()).secret())
 }
 
 /// The audit log, newest first.

@@ -255,6 +255,56 @@ async fn a_secret_is_not_told_twice() {
 }
 
 #[tokio::test]
+async fn a_link_to_set_a_password_is_not_kept() {
+    let server = TestServer::new().await;
+    let Actor::User { user_id, proof, .. } = server.app.user("boss").await else {
+        unreachable!("a user")
+    };
+    let boss = Actor::User {
+        user_id,
+        role: UserRole::Admin,
+        proof,
+    };
+    let body = json!({ "email": "ben@example.com" });
+    let made = keyed(&server, &boss, "/api/admin/users", "k1", body.clone()).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{}", made.json());
+    let id = made.data()["id"].as_str().expect("an id").to_owned();
+    let path = format!("/api/admin/users/{id}/reset-link");
+    let link = keyed(&server, &boss, &path, "k2", json!({})).await;
+    assert_eq!(link.status, StatusCode::OK, "{}", link.json());
+    for (path, key, body, url) in [
+        (
+            "/api/admin/users",
+            "k1",
+            body,
+            made.data()["reset_link"]["url"].clone(),
+        ),
+        (path.as_str(), "k2", json!({}), link.data()["url"].clone()),
+    ] {
+        let again = keyed(&server, &boss, path, key, body).await;
+        assert_eq!(
+            (again.status, again.code().as_str()),
+            (StatusCode::CONFLICT, "CONFLICT")
+        );
+        let token = url.as_str().and_then(|url| url.split_once("token="));
+        let (_, token) = token.expect("a link with a token");
+        let mut read = server.app.db.store.read().await.expect("a connection");
+        let row = read
+            .idempotency_find(&boss.key(), key)
+            .await
+            .expect("a row")
+            .expect("a row");
+        assert!(!row.response.expect("an answer").contains(token));
+    }
+    // With a password there is no link, and so nothing to hide.
+    let body =
+        json!({ "email": "cleo@example.com", "password": meetmind_server::testing::PASSWORD });
+    let first = keyed(&server, &boss, "/api/admin/users", "k3", body.clone()).await;
+    let again = keyed(&server, &boss, "/api/admin/users", "k3", body).await;
+    assert_eq!((again.status, again.bytes), (first.status, first.bytes));
+}
+
+#[tokio::test]
 async fn a_key_for_programs_does_not_see_what_the_session_was_answered() {
     let server = TestServer::new().await;
     let anna = server.app.user("anna").await;

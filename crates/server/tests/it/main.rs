@@ -1,5 +1,6 @@
 //! The wires' tests; `rest/` mirrors the URL tree.
 
+mod authz;
 mod envelope;
 mod health;
 mod idempotency;

@@ -29,7 +29,7 @@ async fn an_answer_cites_and_its_absence_is_honest() {
             json!({ "question": QUESTION, "scope": { "all": true } }),
         ),
     ] {
-        let answer = ask(room.vera.clone(), path, body).await;
+        let answer = ask(room.ben.clone(), path, body).await;
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.json());
         let data = answer.data();
         assert_eq!(
@@ -52,6 +52,7 @@ async fn an_answer_cites_and_its_absence_is_honest() {
     );
     for (who, code) in [
         (room.eve.clone(), "NOT_FOUND"),
+        (room.vera.clone(), "FORBIDDEN"),
         (Actor::Anonymous, "UNAUTHENTICATED"),
         (
             key(&room.ben, &[Scope::MeetingsRead, Scope::MeetingsWrite]),
@@ -60,6 +61,10 @@ async fn an_answer_cites_and_its_absence_is_honest() {
     ] {
         assert_eq!(ask(who, room.path("/ask"), body.clone()).await.code(), code);
     }
+    let all = ask(room.vera.clone(), "/api/ask".to_owned(), body.clone())
+        .await
+        .data();
+    assert_eq!(all["found"], false, "who only looks on asks nothing there");
     for bad in [
         json!({}),
         json!({ "question": " " }),

@@ -18,7 +18,7 @@ async fn tools_are_listed_and_run_as_their_caller() {
         .filter_map(|t| t["name"].as_str())
         .collect();
     assert!(
-        names.contains(&"ask") && names.contains(&"topic_navigation") && names.len() == 15,
+        names.contains(&"ask") && names.contains(&"topic_navigation") && names.len() == 19,
         "{names:?}"
     );
     assert_eq!(
@@ -70,6 +70,11 @@ async fn tools_are_listed_and_run_as_their_caller() {
         (
             "ask",
             with(json!({ "question": "How long does the battery last?" })),
+            ["", "FORBIDDEN", "NOT_FOUND", "SCOPE_MISSING"],
+        ),
+        (
+            "search",
+            with(json!({ "query": "battery", "kinds": ["segment", "segment"], "limit": 1 })),
             ["", "", "NOT_FOUND", "SCOPE_MISSING"],
         ),
         (
@@ -130,6 +135,95 @@ async fn tools_are_listed_and_run_as_their_caller() {
         .await
         .data();
     assert_eq!(own["result"]["items"].as_array().map(Vec::len), Some(1));
+}
+
+#[tokio::test]
+async fn memories_are_kept_found_and_forgotten_by_their_owner_alone() {
+    let room = Room::new().await;
+    let server = &room.server;
+    let call = async |who: &Actor, tool: &str, arguments: Value| {
+        let body = json!({ "tool": tool, "arguments": arguments });
+        server.post(who, "/api/mcp/tools", body).await
+    };
+    let words = json!({ "content": "Ben wants the harbour office", "categories": ["office"], "subject": "Ben", "meeting_id": room.id });
+    let saved = call(&room.anna, "memory_save", words.clone()).await;
+    assert_eq!(saved.status, StatusCode::OK, "{}", saved.json());
+    let result = saved.data()["result"].clone();
+    assert_eq!(result["added"], true);
+    let again = call(&room.anna, "memory_save", words.clone()).await.data();
+    assert_eq!(
+        (&again["result"]["added"], &again["result"]["memory"]["id"]),
+        (&json!(false), &result["memory"]["id"])
+    );
+    let found = async |who: &Actor, tool: &str, arguments: Value| {
+        let answer = call(who, tool, arguments).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.json());
+        answer.data()["result"]["items"]
+            .as_array()
+            .map_or(0, Vec::len)
+    };
+    let query = json!({ "query": "harbour office" });
+    assert_eq!(found(&room.anna, "memory_search", query.clone()).await, 1);
+    assert_eq!(found(&room.ben, "memory_search", query.clone()).await, 0);
+    for (filter, count) in [
+        (json!({}), 1),
+        (json!({ "category": "office", "subject": "ben" }), 1),
+        (json!({ "category": "lease" }), 0),
+    ] {
+        assert_eq!(
+            found(&room.anna, "memory_search", filter.clone()).await,
+            count,
+            "{filter}"
+        );
+    }
+    let everything = json!({ "query": "harbour office", "kinds": ["memory"] });
+    assert_eq!(found(&room.anna, "search", everything.clone()).await, 1);
+    assert_eq!(found(&room.ben, "search", everything.clone()).await, 0);
+
+    let one = json!({ "memory_id": result["memory"]["id"] });
+    let reader = key(&room.anna, &[Scope::MemoryRead]);
+    let writer = key(&room.anna, &[Scope::MemoryWrite]);
+    for (who, tool, arguments, code) in [
+        (&room.ben, "memory_delete", one.clone(), "NOT_FOUND"),
+        (&room.eve, "memory_save", words.clone(), "NOT_FOUND"),
+        (&reader, "memory_delete", one.clone(), "SCOPE_MISSING"),
+        (&reader, "memory_save", words, "SCOPE_MISSING"),
+        (&writer, "memory_search", query, "SCOPE_MISSING"),
+        (&reader, "search", everything, "SCOPE_MISSING"),
+        (
+            &room.anna,
+            "search",
+            json!({ "query": "x", "limit": 101 }),
+            "VALIDATION_FAILED",
+        ),
+        (
+            &room.anna,
+            "search",
+            json!({ "query": "x", "kinds": ["secret"] }),
+            "VALIDATION_FAILED",
+        ),
+        (
+            &room.anna,
+            "memory_save",
+            json!({ "content": " " }),
+            "VALIDATION_FAILED",
+        ),
+    ] {
+        assert_eq!(
+            call(who, tool, arguments).await.code(),
+            code,
+            "{tool} {who:?}"
+        );
+    }
+    assert_eq!(
+        call(&writer, "memory_delete", one.clone()).await.data()["result"]["deleted"],
+        1
+    );
+    assert_eq!(
+        call(&room.anna, "memory_delete", one).await.code(),
+        "NOT_FOUND"
+    );
+    assert_eq!(found(&room.anna, "memory_search", json!({})).await, 0);
 }
 
 #[tokio::test]
