@@ -297,6 +297,7 @@ impl Sources {
                     },
                     speaker: segment.speaker.clone(),
                     text: segment.text.clone(),
+                    title: meeting.title.clone(),
                     start_ms: segment.start_ms,
                     when,
                     group: place as u64,
@@ -308,6 +309,7 @@ impl Sources {
                 id: Source::Memory(at),
                 speaker: memory.subject.clone().unwrap_or_default(),
                 text: memory.content.clone(),
+                title: String::new(),
                 start_ms: 0,
                 when: day(memory.created_at),
                 group: (self.meetings.len() + at) as u64,
@@ -323,9 +325,19 @@ impl Sources {
                 self.left_out
             )
         });
-        let mut citations = Vec::new();
+        let mut citations: Vec<AnswerCitation> = Vec::new();
         for citation in answer.into_iter().flat_map(|answer| answer.citations) {
-            citations.extend(self.citation(citation));
+            let Some(citation) = self.citation(citation) else {
+                continue;
+            };
+            // A memory and the sentence it was made from say the same.
+            let is_known = citation.segment_id.is_some()
+                && citations
+                    .iter()
+                    .any(|c| c.segment_id == citation.segment_id);
+            if !is_known {
+                citations.push(citation);
+            }
         }
         let single = matches!(scope, AskScope::Meeting(_));
         let lines: Vec<String> = citations.iter().map(|c| line(c, single)).collect();
@@ -360,18 +372,23 @@ impl Sources {
             Source::Memory(at) => {
                 let memory = self.memories.get(at)?;
                 // Where the memory's meeting was read as well, it leads back to what was said.
-                let origin = memory.meeting_id.and_then(|id| {
-                    let (meeting, _) = self.meetings.iter().find(|(m, _)| m.id == id)?;
-                    Some(meeting)
+                let origin = memory
+                    .meeting_id
+                    .and_then(|id| self.meetings.iter().find(|(m, _)| m.id == id));
+                let said = origin.and_then(|(_, segments)| {
+                    let id = memory.segment_ids.first()?;
+                    segments.iter().find(|segment| segment.id == *id)
                 });
+                let origin = origin.map(|(meeting, _)| meeting);
+                let subject = memory.subject.clone().unwrap_or_default();
                 Some(AnswerCitation {
                     meeting_id: origin.map(|m| m.id),
                     meeting_title: origin.map(|m| m.title.clone()),
                     meeting_at: origin.map(meeting_moment),
-                    segment_id: origin.and(memory.segment_ids.first().copied()),
+                    segment_id: said.map(|segment| segment.id),
                     memory_id: Some(memory.id),
-                    speaker: memory.subject.clone().unwrap_or_default(),
-                    start_ms: 0,
+                    speaker: said.map_or(subject, |segment| segment.speaker.clone()),
+                    start_ms: said.map_or(0, |segment| segment.start_ms),
                     quote,
                     score,
                 })

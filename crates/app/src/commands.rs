@@ -234,6 +234,7 @@ fn about_it(decisions: Vec<Decision>, about: &str) -> Vec<Decision> {
             id,
             speaker: String::new(),
             text: d.text.clone(),
+            title: String::new(),
             start_ms: 0,
             when: None,
             group: id as u64,

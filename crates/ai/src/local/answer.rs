@@ -79,22 +79,26 @@ pub fn answer<Id: Copy + Eq + Hash>(
             break;
         }
         let own = covered(&ranker, &query, &weights, &[at]);
+        let speaks = query.content.iter().any(|stem| ranker.has(at, stem));
         let near: Vec<usize> = (at.saturating_sub(NEAR)..=at + NEAR)
             .filter(|&i| ranker.same_group(i, at))
             .collect();
         let window = covered(&ranker, &query, &weights, &near);
         let rare = query.content.iter().any(|stem| {
-            is_rare(&ranker, stem, passages.len()) && near.iter().any(|&i| ranker.has(i, stem))
+            (is_rare(&ranker, stem, passages.len()) && near.iter().any(|&i| ranker.has(i, stem)))
+                || ranker.is_titled(at, stem)
         });
+        // What was decided answers what was decided, however general its words are.
+        let rare = rare || (ranker.answers_decision(&query, at) && own >= COVERAGE * total);
         let is_question = passages[at].text.trim_end().ends_with('?');
         let supported = window >= COVERAGE * total && rare;
         // A neighbour that repeats nothing of the question is quoted only when it can be the reply to it.
-        let reply = own <= 0.0
+        let reply = !speaks
             && at > 0
             && near.contains(&(at - 1))
             && passages[at - 1].text.trim_end().ends_with('?')
             && words::words(&passages[at].text).len() >= 3;
-        if supported && (own > 0.0 || reply) && !(is_question && own < COVERAGE * total) {
+        if supported && (speaks || reply) && !(is_question && own < COVERAGE * total) {
             chosen.push((at, score));
         }
     }
@@ -156,7 +160,7 @@ fn weight(ranker: &Ranker, stem: &str) -> f32 {
         1.0
     };
     // A word that occurs nowhere may be the asker's own for what was said otherwise.
-    let absent = if ranker.frequency(stem) == 0 {
+    let absent = if ranker.frequency(stem) == 0 && !ranker.is_in_a_title(stem) {
         0.6
     } else {
         1.0
@@ -172,11 +176,11 @@ fn is_rare(ranker: &Ranker, stem: &str, passages: usize) -> bool {
 }
 
 fn covered(ranker: &Ranker, query: &Query, weights: &[f32], places: &[usize]) -> f32 {
-    let found = query
-        .content
-        .iter()
-        .zip(weights)
-        .filter(|(stem, _)| places.iter().any(|&i| ranker.has(i, stem)));
+    let found = query.content.iter().zip(weights).filter(|(stem, _)| {
+        places
+            .iter()
+            .any(|&i| ranker.has(i, stem) || ranker.is_titled(i, stem))
+    });
     found.map(|(_, w)| w).sum()
 }
 
@@ -292,11 +296,54 @@ mod tests {
                 id: i as u32,
                 speaker: (*speaker).into(),
                 text: (*text).into(),
+                title: String::new(),
                 start_ms: i as i64 * 65_000,
                 when: None,
                 group: 1,
             })
             .collect()
+    }
+
+    #[test]
+    fn a_meeting_named_by_its_title_and_what_was_decided_come_first() {
+        let passage = |id: u32, title: &str, text: &str| Passage {
+            id,
+            speaker: "Anna".into(),
+            text: text.into(),
+            title: title.into(),
+            start_ms: 0,
+            when: None,
+            group: u64::from(id / 10),
+        };
+        let passages = [
+            passage(0, "Brewery: kick-off", "Good morning, is the coffee ready?"),
+            passage(
+                1,
+                "Brewery: kick-off",
+                "We decided: we buy the used Hallberg.",
+            ),
+            passage(
+                10,
+                "Brewery: inspection",
+                "The filler bowl leaks, the filler is too old to buy.",
+            ),
+            passage(
+                11,
+                "Brewery: inspection",
+                "We decided that Wednesday is bottling day.",
+            ),
+            passage(
+                12,
+                "Brewery: inspection",
+                "One bottling day a week is enough, bottling takes a day.",
+            ),
+        ];
+        let first = |question: &str| {
+            answer(question, &passages, &[], 1).map(|answer| answer.citations[0].id)
+        };
+        assert_eq!(first("What did we decide to buy at the kick-off?"), Some(1));
+        assert_eq!(first("What did we decide to buy?"), Some(1));
+        assert_eq!(first("Which day did we choose as bottling day?"), Some(11));
     }
 
     fn ids(question: &str) -> Vec<u32> {
@@ -363,6 +410,7 @@ mod tests {
             id: 9,
             speaker: "Åsa".into(),
             text: text.clone(),
+            title: String::new(),
             start_ms: 3_723_000,
             when: day,
             group: 0,

@@ -58,6 +58,18 @@ static PROPOSALS: LazyLock<Lexicon> = LazyLock::new(|| {
     )
 });
 
+/// What is called off needs nobody's word: said as a conclusion, it stands.
+static CALLED_OFF: LazyLock<Lexicon> = LazyLock::new(|| {
+    Lexicon::new(
+        "we're not buying|using|building|shipping|hiring|launching|renting|leasing|ordering
+        we are not buying|using|building|shipping|hiring|launching|renting|leasing|ordering
+        we're not going with|for
+        we are not going with|for
+        we're no longer buying|using|building|shipping|hiring|launching|renting|leasing|ordering
+        we are no longer buying|using|building|shipping|hiring|launching|renting|leasing|ordering",
+    )
+});
+
 static AGREEMENTS: LazyLock<Lexicon> = LazyLock::new(|| {
     Lexicon::new(
         "yes|yep|yeah|yup|agreed|okay|ok|sure|fine|absolutely|exactly|perfect|definitely|deal
@@ -169,9 +181,31 @@ fn marked(text: &str) -> Option<&str> {
     None
 }
 
+/// Whether lower-case words say that something is decided.
+pub(crate) fn states_one(lower: &[String]) -> bool {
+    DECIDED
+        .find(lower)
+        .is_some_and(|(at, len)| !is_unsettled(&lower[..at], &lower[at + len..]))
+}
+
+/// Where a sentence calls something off: "So we're not buying the van."
+fn called_off(lower: &[String]) -> Option<(usize, usize)> {
+    CALLED_OFF.find(lower).filter(|&(at, _)| {
+        at <= 2
+            && lower[..at].iter().all(|w| {
+                matches!(
+                    w.as_str(),
+                    "so" | "okay" | "ok" | "then" | "therefore" | "decide"
+                )
+            })
+    })
+}
+
 /// The words of a reversal as said, from lower-case words.
 fn reversal(sentence: &Sentence) -> Option<String> {
-    let (at, len) = REVERSALS.find(&sentence.lower)?;
+    let (at, len) = REVERSALS
+        .find(&sentence.lower)
+        .or_else(|| called_off(&sentence.lower))?;
     Some(sentence.lower.get(at..at + len)?.join(" "))
 }
 
@@ -229,6 +263,11 @@ pub(crate) fn find<Id: Copy>(turns: &[Turn<Id>], read: &Transcript) -> Vec<Decis
                 continue;
             }
             Marker::Explicit
+        } else if let Some((at, len)) = called_off(&sentence.lower) {
+            if sentence.lower.len() < at + len + 2 || content(sentence) < 2 {
+                continue;
+            }
+            Marker::Pattern
         } else if let Some((at, len)) = PROPOSALS.find(&sentence.lower) {
             let after = &sentence.lower[at + len..];
             let opener = sentence.lower[at] == "agreed";
@@ -327,6 +366,20 @@ mod tests {
         assert!(decisions(&[proposal, ("Bob", "Wait, that is too expensive for us.")]).is_empty());
         assert!(decisions(&[proposal, ("Anna", "Yeah, sounds good.")]).is_empty());
         assert!(decisions(&[proposal]).is_empty());
+    }
+
+    #[test]
+    fn what_is_called_off_is_a_decision_that_reverses() {
+        let found = decisions(&[
+            (
+                "Anna",
+                "So we're not buying the van, because the brakes have failed.",
+            ),
+            ("Anna", "Why we're not buying the van I told you last week."),
+        ]);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(found[0].marker, Marker::Pattern);
+        assert_eq!(found[0].reverses_hint.as_deref(), Some("we're not buying"));
     }
 
     #[test]

@@ -342,6 +342,11 @@ pub(crate) fn mentions_time(lower: &[String]) -> bool {
     })
 }
 
+/// Whether a lower-case word is the name of a weekday, which is written with a capital.
+pub(crate) fn is_named_day(lower: &str) -> bool {
+    WEEKDAYS.contains(&lower)
+}
+
 /// The number of a month named by a lower-case word, 1 to 12.
 pub(crate) fn month(lower: &str) -> Option<u8> {
     MONTHS

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{background, people::People, transcript::Transcript, words};
+use super::{background, clean, due, people::People, transcript::Transcript, words};
 
 /// One stem or two neighbouring stems.
 type Key = (u32, Option<u32>);
@@ -90,6 +90,8 @@ impl Phrases {
                         .any(char::is_uppercase);
                     let surface = if shout {
                         word.surface.clone()
+                    } else if due::is_named_day(&lower) {
+                        clean::capitalise(&lower)
                     } else {
                         lower.clone()
                     };

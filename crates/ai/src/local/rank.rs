@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{
-    due,
+    decisions, due,
     people::People,
     words::{self, Vocabulary},
 };
@@ -27,6 +27,10 @@ const SPEAKER: f32 = 0.1;
 const DATE: f32 = 0.2;
 /// Gain of a passage that mentions a time when the query asks when.
 const TIME: f32 = 0.2;
+/// Gain of a passage that states a decision when the query asks what was decided.
+const DECISION: f32 = 0.4;
+/// Gain of a passage of the meeting that the query names by its title.
+const TITLE: f32 = 0.2;
 /// Gain of a contentful passage (12 different terms) and loss of one that ends in a question.
 const PRIOR: f32 = 0.2;
 const PRIOR_TERMS: f32 = 12.0;
@@ -51,6 +55,8 @@ pub struct Passage<Id> {
     pub speaker: String,
     /// The words.
     pub text: String,
+    /// The title of its meeting; empty when it has none that helps to find it.
+    pub title: String,
     /// Start in its meeting, milliseconds.
     pub start_ms: i64,
     /// The day it was said, when known.
@@ -63,11 +69,14 @@ pub struct Passage<Id> {
 struct Entry {
     /// Distinct terms of the text alone, ascending: for coverage.
     terms: Vec<u32>,
+    /// Terms of its meeting's title that not every meeting has.
+    title: Vec<u32>,
     speaker: String,
     group: u64,
     when: Option<Day>,
     asks: bool,
     tells_time: bool,
+    decides: bool,
     length: f32,
 }
 
@@ -93,12 +102,13 @@ pub(crate) struct Query {
     /// Full names of participants it names.
     pub(crate) named: Vec<String>,
     asks_when: bool,
+    asks_decision: bool,
     month: Option<u8>,
     year: Option<i32>,
 }
 
 /// Words that ask rather than say what about.
-const ASKING: &str = "say said tell told discuss discussed discussion decide decided decision mention mentioned talk \
+const ASKING: &str = "say said tell told discuss discussed discussion decide decided decision choose chose chosen mention mentioned talk \
 talked meeting think thought opinion suggest suggested propose proposed recommend explain explained describe \
 conclude conclusion summarize summarise summary summarization agree agreed point happen happened anyone anybody \
 someone person people feel believe regarding concerning give reason answer question reply mean group team whole \
@@ -122,6 +132,9 @@ impl Ranker {
             for (term, n) in super::sparse::counts(all.into_iter()) {
                 postings.entry(term).or_default().push((at as u32, n));
             }
+            let mut title = vocabulary.terms(&passage.title);
+            title.sort_unstable();
+            title.dedup();
             let mut distinct = terms;
             distinct.sort_unstable();
             distinct.dedup();
@@ -131,13 +144,30 @@ impl Ranker {
                 .collect();
             entries.push(Entry {
                 terms: distinct,
+                title,
                 speaker: passage.speaker.trim().to_owned(),
                 group: passage.group,
                 when: passage.when,
                 asks: passage.text.trim_end().ends_with(['?', '？']),
                 tells_time: due::mentions_time(&lower),
+                decides: decisions::states_one(&lower),
                 length,
             });
+        }
+        // What all titles share tells no meeting from another.
+        if let Some(first) = entries.iter().find(|e| !e.title.is_empty()) {
+            let shared: Vec<u32> = first.title.clone();
+            let shared: Vec<u32> = shared
+                .into_iter()
+                .filter(|t| {
+                    entries
+                        .iter()
+                        .all(|e| e.title.is_empty() || e.title.contains(t))
+                })
+                .collect();
+            for entry in &mut entries {
+                entry.title.retain(|t| !shared.contains(t));
+            }
         }
         let speakers: HashSet<String> = entries.iter().map(|e| e.speaker.clone()).collect();
         let mut everyone: Vec<&str> = speakers.iter().map(String::as_str).collect();
@@ -210,6 +240,19 @@ impl Ranker {
             || (first == "how" && second == "long")
             || (matches!(first, "which" | "what")
                 && matches!(second, "year" | "month" | "week" | "day" | "date" | "time"));
+        let asks_decision = units.iter().any(|u| {
+            matches!(
+                u.as_str(),
+                "decide"
+                    | "decided"
+                    | "decision"
+                    | "choose"
+                    | "chose"
+                    | "chosen"
+                    | "agree"
+                    | "agreed"
+            )
+        });
         // "may" is a month only with its capital letter.
         let month = pieces.iter().find_map(|p| {
             let bare = p.trim_matches(|c: char| !c.is_alphabetic());
@@ -224,6 +267,7 @@ impl Ranker {
             proper,
             named,
             asks_when,
+            asks_decision,
             month,
             year,
         }
@@ -259,6 +303,26 @@ impl Ranker {
     pub(crate) fn has(&self, passage: usize, stem: &str) -> bool {
         self.number(stem)
             .is_some_and(|t| self.entries[passage].terms.binary_search(&t).is_ok())
+    }
+
+    /// Whether the title of a passage's meeting has a stem, which tells it from the others.
+    pub(crate) fn is_titled(&self, passage: usize, stem: &str) -> bool {
+        self.number(stem)
+            .is_some_and(|t| self.entries[passage].title.binary_search(&t).is_ok())
+    }
+
+    /// Whether a query asks what was decided and a passage says so.
+    pub(crate) fn answers_decision(&self, query: &Query, passage: usize) -> bool {
+        query.asks_decision && self.entries[passage].decides
+    }
+
+    /// Whether a stem tells one meeting's title from the others'.
+    pub(crate) fn is_in_a_title(&self, stem: &str) -> bool {
+        self.number(stem).is_some_and(|t| {
+            self.entries
+                .iter()
+                .any(|e| e.title.binary_search(&t).is_ok())
+        })
     }
 
     /// Whether two passages belong to one meeting.
@@ -338,6 +402,12 @@ impl Ranker {
             if query.asks_when && entry.tells_time {
                 score += TIME;
             }
+            if self.answers_decision(query, at) {
+                score += DECISION;
+            }
+            if query.content.iter().any(|stem| self.is_titled(at, stem)) {
+                score += TITLE;
+            }
             score += PRIOR * (entry.terms.len() as f32).min(PRIOR_TERMS) / PRIOR_TERMS;
             if entry.asks {
                 score -= PRIOR;
@@ -375,6 +445,7 @@ mod tests {
             id,
             speaker: speaker.into(),
             text: text.into(),
+            title: String::new(),
             start_ms: 0,
             when,
             group,

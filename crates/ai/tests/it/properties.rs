@@ -149,7 +149,7 @@ proptest! {
     fn any_answer_quotes_its_passages(lines in prop::collection::vec(line(), 0..30), question in "\\PC{0,40}|[a-z ]{0,40}\\?|who sends the report\\?") {
         let passages: Vec<Passage<usize>> = turns(&lines)
             .into_iter()
-            .map(|t| Passage { id: t.id, group: (t.id / 7) as u64, speaker: t.speaker, text: t.text, start_ms: t.start_ms, when: None })
+            .map(|t| Passage { id: t.id, group: (t.id / 7) as u64, speaker: t.speaker, text: t.text, title: String::new(), start_ms: t.start_ms, when: None })
             .collect();
         let ranked = rank(&question, &passages, &[]);
         prop_assert!(ranked.windows(2).all(|w| w[0].1 >= w[1].1));
@@ -217,6 +217,7 @@ fn a_megabyte_in_one_turn_is_read_in_linear_time() {
             id: 0,
             speaker: "Anna".into(),
             text: turn.text.clone(),
+            title: String::new(),
             start_ms: 0,
             when: None,
             group: 0,

@@ -12,6 +12,23 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 use crate::api::Api;
 use crate::terminal::{Terminal, Tone, clock};
 
+/// A headline with fewer new words than this is not told again.
+const NEW_WORDS: usize = 3;
+
+/// Who does what until when, behind the words of an action: ` → Ada, by Friday`. What the speaker
+/// takes upon themselves, with the day in the same words, is told by the words.
+pub(super) fn owed(action: &Value) -> String {
+    let text = action["text"].as_str().unwrap_or_default();
+    let due = action["due"].as_str().filter(|due| !text.contains(due));
+    let owner = action["owner"].as_str();
+    match (owner, due) {
+        (Some(owner), Some(due)) => format!(" → {owner}, {due}"),
+        (Some(owner), None) => format!(" → {owner}"),
+        (None, Some(due)) => format!(" ({due})"),
+        (None, None) => String::new(),
+    }
+}
+
 /// A WebSocket that is signed in.
 pub(crate) struct Socket(WebSocketStream<MaybeTlsStream<TcpStream>>);
 
@@ -69,7 +86,8 @@ pub(super) struct LiveNotes {
     /// Segment id → when and who.
     said: HashMap<String, (i64, String)>,
     shown: HashSet<String>,
-    headline: String,
+    /// What the headlines have told.
+    headlines: HashSet<String>,
     /// How many notes were printed.
     pub(super) count: usize,
     /// How many segments the events told of.
@@ -84,7 +102,7 @@ impl LiveNotes {
             terminal,
             said: HashMap::new(),
             shown: HashSet::new(),
-            headline: String::new(),
+            headlines: HashSet::new(),
             count: 0,
             segments: 0,
             passes: 0,
@@ -101,14 +119,7 @@ impl LiveNotes {
                 self.note("topic", &data["id"], &data["label"], at, None, Tone::Strong);
             }
             "action.proposed" => {
-                let owner = data["owner"].as_str().map(|owner| format!("→ {owner}"));
-                let due = data["due"].as_str().map(|due| format!("by {due}"));
-                let who = [owner, due]
-                    .into_iter()
-                    .flatten()
-                    .collect::<Vec<_>>()
-                    .join(" ");
-                self.cited("action", data, &who);
+                self.cited("action", data, &owed(data));
             }
             "decision.proposed" => self.cited("decision", data, ""),
             "decision.updated" if data["status"] == "superseded" => {
@@ -142,9 +153,19 @@ impl LiveNotes {
     fn summary(&mut self, data: &Value) {
         self.passes += 1;
         let headline = data["headline"].as_str().unwrap_or_default();
-        if !headline.is_empty() && headline != self.headline {
-            self.headline = headline.to_owned();
-            self.line("headline", None, headline, Tone::Quiet);
+        // Its words trade places with every pass: it is told again when it tells something new.
+        let words: Vec<&str> = headline
+            .split(" · ")
+            .filter(|word| !word.is_empty())
+            .collect();
+        let new = words
+            .iter()
+            .filter(|word| !self.headlines.contains(&word.to_lowercase()))
+            .count();
+        if new >= NEW_WORDS.min(words.len()) && new > 0 {
+            self.headlines
+                .extend(words.iter().map(|word| word.to_lowercase()));
+            self.line("about", None, headline, Tone::Quiet);
         }
         for line in data["lines"].as_array().into_iter().flatten() {
             // A quotation may come again under another id: its words tell.
@@ -173,7 +194,7 @@ impl LiveNotes {
         } else {
             ""
         };
-        let whole = format!("{text} {behind}{unconfirmed}");
+        let whole = format!("{text}{behind}{unconfirmed}");
         let (at, speaker) = first.map_or((None, None), |(at, who)| (Some(at), Some(who)));
         let key = format!("{kind} {}", data["id"]);
         self.note(

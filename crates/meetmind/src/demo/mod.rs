@@ -90,7 +90,7 @@ pub(crate) async fn demo(mut sources: Sources, args: DemoArgs) -> Result<ExitCod
     terminal.item(
         "",
         Tone::Quiet,
-        &format!("done in {:.0} s", started.elapsed().as_secs_f64()),
+        &format!("Done in {:.0} s.", started.elapsed().as_secs_f64()),
     );
     Ok(ExitCode::SUCCESS)
 }
@@ -156,13 +156,14 @@ async fn play(base: &str, series: &Series, pace: Pace, terminal: Terminal) -> Re
         terminal.item(
             "",
             Tone::Quiet,
-            "No language model is configured: notes and answers are quotations.",
+            "No language model is configured: notes and answers are quotations. What was concluded from \
+             the way it was said is marked (unconfirmed) until somebody confirms it.",
         );
     }
     let people = sign_up(&anonymous, series).await?;
     let host = people.first().context("nobody speaks in these meetings")?;
     let names: Vec<&str> = people.iter().map(|person| person.name.as_str()).collect();
-    println!("signed up: {}", names.join(", "));
+    println!("At the table: {}", names.join(", "));
     let row = host
         .api
         .post("/api/series", json!({"title": series.title}))
@@ -171,6 +172,7 @@ async fn play(base: &str, series: &Series, pace: Pace, terminal: Terminal) -> Re
     let scribe = json!({"name": "Scribe", "role": "scribe"});
     let scribe = host.api.post("/api/agents", scribe).await?;
     let scribe_id = text(&scribe, "id")?;
+    let mut decided = results::Decided::default();
     for (number, meeting) in series.meetings.iter().enumerate() {
         terminal.heading(&format!(
             "Meeting {} of {}: {} ({} turns)",
@@ -181,7 +183,16 @@ async fn play(base: &str, series: &Series, pace: Pace, terminal: Terminal) -> Re
         ));
         let begun = Instant::now();
         let meeting_id = hold(meeting, &people, &series_id, scribe_id, pace, terminal).await?;
-        results::print_notes(&host.api, &meeting_id, terminal).await?;
+        println!();
+        results::print_notes(
+            &host.api,
+            &meeting_id,
+            &meeting.title,
+            &mut decided,
+            terminal,
+        )
+        .await?;
+        println!();
         terminal.item(
             "  ",
             Tone::Quiet,

@@ -45,8 +45,6 @@ pub(super) struct Played {
 /// A question, asked after the last meeting, and what a good answer quotes.
 #[derive(Debug, Deserialize)]
 pub(super) struct Question {
-    #[serde(default)]
-    after: usize,
     pub(super) question: String,
     #[serde(default)]
     pub(super) expect: Vec<String>,
@@ -59,8 +57,7 @@ impl Series {
         for (name, text) in MEETINGS {
             meetings.push(played(name, text.as_bytes())?);
         }
-        let mut questions: Vec<Question> = serde_json::from_str(QUESTIONS)?;
-        questions.retain(|question| question.after == MEETINGS.len());
+        let questions: Vec<Question> = serde_json::from_str(QUESTIONS)?;
         let title = meetings[0].transcript.series.clone();
         Ok(Self {
             title: title.unwrap_or_else(|| "Demo".to_owned()),
@@ -146,7 +143,6 @@ fn own_questions(bytes: &[u8]) -> Vec<Question> {
 
 fn plain_question(question: &str) -> Question {
     Question {
-        after: 0,
         question: question.to_owned(),
         expect: Vec::new(),
     }

@@ -73,7 +73,15 @@ fn every_acknowledged_write_survives_a_kill() {
 
     let serving = Serving::start(folder.path());
     let mut again = serving.http();
-    again.token = http.token;
+    // The restart is on another port, which is another issuer: tokens of before are not for it.
+    let session = again.post(
+        "/auth/login",
+        &json!({"email": account["email"], "password": account["password"]}),
+    );
+    again.token = session["access_token"]
+        .as_str()
+        .expect("a token")
+        .to_owned();
     let mut found = std::collections::HashSet::new();
     let mut cursor = String::new();
     loop {
