@@ -218,6 +218,11 @@ const CREDENTIALS: &str =
 const FILE: &str =
     r#"{"segments":[{"speaker":"Anna","text":"Hello there","start_ms":0,"end_ms":900}]}"#;
 
+/// A row that says the wrong thing, for the test of the test.
+pub(super) fn mistaken() -> Row {
+    get("/api/meetings/{meeting}", ADMIN)
+}
+
 /// All operations; some have several rows, for what differs by whom or what it is about.
 #[rustfmt::skip]
 pub(super) fn rows() -> Vec<Row> {
