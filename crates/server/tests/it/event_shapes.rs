@@ -1,6 +1,7 @@
 //! What events carry, held against the AsyncAPI document.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use axum::http::Method;
 use meetmind_core::EventKind;
@@ -85,6 +86,8 @@ async fn done(
     path: &str,
     body: Value,
 ) -> Value {
+    // No two changes are of one moment.
+    server.app.clock.advance(Duration::from_millis(1));
     let answer = server.call(who, method.clone(), path, body).await;
     assert!(
         answer.status.is_success(),

@@ -6,6 +6,7 @@ mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{Request, header};
@@ -62,6 +63,8 @@ fn the_table_has_every_operation_of_the_document() {
 
 /// What came of one call, when it is not what the table says.
 async fn call(world: &World, player: &Player, row: &Row) -> Option<String> {
+    // No two changes are of one moment.
+    world.server.app.clock.advance(Duration::from_millis(1));
     let path = world.fill(player, row.path);
     let request = Request::builder().method(row.method).uri(&path);
     let request = match row.body {

@@ -366,7 +366,8 @@ pub(super) fn rows() -> Vec<Row> {
         does("POST", "/api/mcp/tools", r#"{"tool":"post_message","arguments":{"meeting_id":"{meeting}","text":"Hi"}}"#, SPEAK),
         does("POST", "/api/mcp/tools", r#"{"tool":"memory_search","arguments":{"query":"offer"}}"#, mine(&[MemoryRead])),
         spends("POST", "/api/mcp/tools", r#"{"tool":"memory_delete","arguments":{"memory_id":"{memory}"}}"#, hosts(&[MemoryWrite])),
-        get("/api/mcp/summarize?meeting_id={meeting}", READ_WORDS),
+        // Reading may make notes that are out of date anew.
+        does("GET", "/api/mcp/summarize?meeting_id={meeting}", "", READ_WORDS),
         does("POST", "/api/mcp/summarize", r#"{"meeting_id":"{meeting}"}"#, READ_WORDS),
         get("/api/mcp/context?meeting_id={meeting}", READ),
         does("POST", "/api/mcp/context", r#"{"meeting_id":"{meeting}","context":{"phase":"a"}}"#, SPEAK),
