@@ -1,6 +1,7 @@
 """Live events, over the WebSocket and SSE clients of others."""
 
 import json
+from contextlib import contextmanager
 
 import httpx
 import pytest
@@ -8,11 +9,12 @@ from httpx_sse import connect_sse
 from websockets.sync.client import connect
 
 
+@contextmanager
 def socket(server, token):
-    connection = connect(server.url.replace("http", "ws") + "/ws")
-    connection.send(json.dumps({"op": "auth", "token": token}))
-    assert json.loads(connection.recv(timeout=10))["op"] == "ready"
-    return connection
+    with connect(server.url.replace("http", "ws") + "/ws") as connection:
+        connection.send(json.dumps({"op": "auth", "token": token}))
+        assert json.loads(connection.recv(timeout=10))["op"] == "ready"
+        yield connection
 
 
 def test_a_websocket_resumes_without_loss(server, meeting):

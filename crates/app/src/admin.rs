@@ -46,11 +46,8 @@ impl App {
         page: &PageQuery,
     ) -> Result<Page<User>> {
         admin_may(&ctx.actor)?;
-        if text.is_some_and(|text| text.chars().count() > 200) {
-            return Err(Error::invalid("q", "must have at most 200 characters"));
-        }
         if let Some(text) = text {
-            valid::optional_text("q", text, 1000)?;
+            valid::optional_line("q", text, 200)?;
         }
         let after = cursor_id(page)?;
         let mut conn = self.store().read().await?;

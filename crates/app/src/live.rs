@@ -116,7 +116,8 @@ impl App {
         let access = self.topic_access(ctx, topic).await?;
         let (last, oldest) = self.store().read().await?.event_range(topic).await?;
         let after = after.unwrap_or(last);
-        if after + 1 < oldest || after > last {
+        // Not `after + 1`: the number is the caller's and may be the largest there is.
+        if after < oldest - 1 || after > last {
             return Ok(TopicStart::Gone { oldest });
         }
         Ok(TopicStart::From {

@@ -23,6 +23,23 @@ pub(crate) fn line(field: &str, text: &str, max: usize) -> Result<String> {
     Ok(text.to_owned())
 }
 
+/// A one-line text of at most `max` characters, as it is; it may be empty.
+pub(crate) fn optional_line(field: &str, text: &str, max: usize) -> Result<()> {
+    if text.chars().count() > max {
+        return Err(Error::invalid(
+            field,
+            format!("must have at most {max} characters"),
+        ));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(Error::invalid(
+            field,
+            "must be one line without control characters",
+        ));
+    }
+    Ok(())
+}
+
 /// A text of several lines, of at most `max` bytes; NUL is refused because Postgres cannot hold it.
 pub(crate) fn text(field: &str, text: &str, max: usize) -> Result<String> {
     if text.trim().is_empty() {

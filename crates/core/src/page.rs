@@ -68,7 +68,7 @@ pub fn cursor_text(bytes: &[u8]) -> String {
 
 /// Reads what [`cursor_text`] wrote; `None` when the text is not such a cursor.
 pub fn cursor_bytes(text: &str) -> Option<Vec<u8>> {
-    if text.is_empty() || text.len() % 2 != 0 || text.len() > 128 || !text.is_ascii() {
+    if text.is_empty() || !text.len().is_multiple_of(2) || text.len() > 128 || !text.is_ascii() {
         return None;
     }
     (0..text.len())

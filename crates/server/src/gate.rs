@@ -7,11 +7,11 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
+use axum::extract::{ConnectInfo, FromRequestParts, MatchedPath, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use ipnet::IpNet;
 use meetmind_app::App;
 use meetmind_core::{Actor, Code, Error, Proof, Result};
@@ -19,6 +19,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::Settings;
 use crate::extract::{Identity, RequestMeta};
+use crate::openapi::needs_somebody;
 use crate::reply::Failure;
 use crate::web::cookies::Names;
 
@@ -281,6 +282,31 @@ pub(crate) async fn authenticate(
     }
     parts.extensions.insert(gate);
     next.run(Request::from_parts(parts, body)).await
+}
+
+/// Refuses who is nobody where the document asks for somebody, before anything else of the request
+/// is looked at: who is not let in learns nothing from the order of the checks.
+pub(crate) async fn refuse_nobody(request: Request, next: Next) -> Response {
+    let guarded = request
+        .extensions()
+        .get::<MatchedPath>()
+        .is_some_and(|path| needs_somebody(request.method(), path.as_str()));
+    if !guarded {
+        return next.run(request).await;
+    }
+    let failure = match request.extensions().get::<Identity>() {
+        Some(Identity::Known(actor)) if *actor != Actor::Anonymous => None,
+        Some(Identity::Refused(error)) => {
+            let mut copy = Error::new(error.code, error.message.clone());
+            copy.details = error.details.clone();
+            Some(copy)
+        }
+        _ => Some(Error::new(Code::Unauthenticated, "sign in first")),
+    };
+    match failure {
+        Some(error) => Failure::from(error).into_response(),
+        None => next.run(request).await,
+    }
 }
 
 /// What the sign-in endpoints need of a browser.

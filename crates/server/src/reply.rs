@@ -36,7 +36,7 @@ pub(crate) struct ErrorBody {
     pub message: String,
     /// Fields, limits, or what is in the way.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<serde_json::Value>)]
     pub details: Option<serde_json::Value>,
     /// Name this when you report a fault.
     pub request_id: RequestId,

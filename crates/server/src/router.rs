@@ -1,7 +1,7 @@
 //! All routes in one list, grouped by what they are about.
 
 use axum::extract::DefaultBodyLimit;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::{Extension, Router};
 use meetmind_app::App;
 use meetmind_core::{Code, Error};
@@ -62,6 +62,7 @@ pub(crate) fn documented() -> OpenApiRouter<App> {
 pub fn router(app: App, settings: &Settings) -> Router {
     let (api, _document) = documented().split_for_parts();
     api.layer(from_fn_with_state(app.clone(), idempotency::replay))
+        .layer(from_fn(gate::refuse_nobody))
         .merge(ws::router(settings))
         .merge(openapi::router())
         .merge(web::router())

@@ -39,7 +39,7 @@ statements! {
     // On Postgres a refused insert would end the transaction; so a doubled external id inserts nothing.
     SEGMENT_INSERT_ONCE = segment_insert!(" ON CONFLICT (meeting_id, external_id) WHERE external_id IS NOT NULL DO NOTHING");
     SEGMENT_UPDATE = "UPDATE segments SET participant_id = $2, speaker = $3, text = $4, start_ms = $5, end_ms = $6, confidence = $7, language = $8,
-        is_final = $9, version = version + 1, corrected_at = $10, updated_at = $11 WHERE id = $1 AND version = $12";
+        is_final = $9, version = $10, corrected_at = $11, updated_at = $12 WHERE id = $1 AND version = $10 - 1";
     SEGMENT_GET = concat!("SELECT ", segment_columns!(), " FROM segments s WHERE s.meeting_id = $1 AND s.id = $2");
     SEGMENT_BY_EXTERNAL = concat!("SELECT ", segment_columns!(), " FROM segments s WHERE s.meeting_id = $1 AND s.external_id = $2");
     SEGMENT_FINALS = concat!("SELECT ", segment_columns!(), " FROM segments s WHERE s.meeting_id = $1 AND s.is_final ORDER BY s.start_ms, s.id");
@@ -177,8 +177,8 @@ impl Conn {
         )
     }
 
-    /// Writes all that may change in a segment, if the row still has version `s.version`, and
-    /// counts it up; gives whether it had.
+    /// Writes all that may change in a segment, if the row still has the version before
+    /// `s.version`; gives whether it had.
     ///
     /// # Errors
     /// When the database refuses.
@@ -195,9 +195,9 @@ impl Conn {
             s.confidence,
             &s.language,
             s.is_final,
+            s.version,
             s.corrected_at,
-            s.updated_at,
-            s.version
+            s.updated_at
         )?;
         Ok(changed == 1)
     }
@@ -292,6 +292,14 @@ impl Conn {
         fetch_all!(self, SEGMENT_SPEAKERS, meeting_id, limit)
     }
 
+    /// Deletes the row of a segment and its citations, nothing else; gives whether it was there.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn segment_delete(&mut self, id: SegmentId) -> Result<bool> {
+        Ok(execute!(self, SEGMENT_DELETE, id)? == 1)
+    }
+
     /// Erases a segment and every copy of its words: what was derived from it, memories and
     /// their history, answers that quote it, stored events, deliveries, kept responses.
     ///
@@ -313,7 +321,7 @@ impl Conn {
             fetch_all!(self, CITING_MEMORIES, segment.id)?;
         erased.memories = self.memory_erase(&memories).await?;
         erased.answers = execute!(self, ANSWER_ERASE, segment.meeting_id, named.as_str())?;
-        execute!(self, SEGMENT_DELETE, segment.id)?;
+        self.segment_delete(segment.id).await?;
         let topic = EventTopic::Meeting(segment.meeting_id);
         erased.events = self
             .event_words_erase(topic, &[segment.id.to_string()])

@@ -26,9 +26,12 @@ macro_rules! statements {
 }
 pub(crate) use statements;
 
+/// A statement of one module: name, text, engine.
+type Named = (&'static str, &'static str, On);
+
 /// All statements: module, name, text, engine.
 pub fn all() -> Vec<(&'static str, &'static str, &'static str, On)> {
-    let parts: &[(&'static str, &[(&'static str, &'static str, On)])] = &[
+    let parts: &[(&'static str, &[Named])] = &[
         ("account", crate::account::STATEMENTS),
         ("agents", crate::agents::STATEMENTS),
         ("audit", crate::audit::STATEMENTS),

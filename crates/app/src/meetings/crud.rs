@@ -156,6 +156,9 @@ impl App {
     ) -> Result<Page<Meeting>> {
         let user_id = user_may(&ctx.actor, Scope::MeetingsRead)?;
         let before = cursor_id(page)?;
+        if let Some(text) = &filter.text {
+            valid::optional_line("q", text, 200)?;
+        }
         let rows = self
             .store()
             .read()

@@ -9,7 +9,7 @@ use meetmind_app::transcripts::formats;
 use serde_json::{Value, json};
 
 use super::http::percentile;
-use super::{Line, new_meeting};
+use super::{Line, new_account, new_meeting};
 use crate::api::{Api, items};
 use crate::demo::Socket;
 use crate::progress;
@@ -22,6 +22,10 @@ const BATCH: u64 = 500;
 /// Segments per meeting while the database is filled: an eight-hour meeting.
 const PER_MEETING: u64 = 10_000;
 const HOUR_MS: i64 = 3_600_000;
+/// Filling stops here, however many segments were asked for.
+const FILLING_MAX: Duration = Duration::from_secs(60);
+/// Clients that listen as one account: fewer than a server lets one account have.
+const CLIENTS_PER_ACCOUNT: u64 = 40;
 
 /// The body of the segment with this number.
 pub(super) fn segment(number: u64) -> String {
@@ -39,14 +43,30 @@ fn row(number: u64) -> Value {
     })
 }
 
+/// As many accounts as the clients need, in the meeting as viewers.
+async fn audience(host: &Api, meeting: &str, clients: u64) -> Result<Vec<Api>> {
+    let at = format!("/api/meetings/{meeting}");
+    let mut accounts = Vec::new();
+    for number in 0..clients.div_ceil(CLIENTS_PER_ACCOUNT) {
+        let (email, account) = new_account(host, &format!("Listener {number}")).await?;
+        let invitation = json!({"email": email, "role": "viewer"});
+        host.post(&format!("{at}/participants"), invitation).await?;
+        account.post(&format!("{at}/join"), json!({})).await?;
+        accounts.push(account);
+    }
+    Ok(accounts)
+}
+
 /// How long an event takes to each of many listeners: from before the request that causes it to
 /// its arrival, over all of them.
 pub(super) async fn fan_out(host: &Api, meeting: &str, clients: u64) -> Result<Line> {
     let topic = format!("meeting:{meeting}");
+    let accounts = audience(host, meeting, clients).await?;
     let sent: Arc<Mutex<HashMap<String, Instant>>> = Arc::default();
     let mut listeners = Vec::new();
-    for _ in 0..clients {
-        let mut socket = Socket::open(host, &topic, None).await?;
+    for client in 0..clients {
+        let account = &accounts[(client / CLIENTS_PER_ACCOUNT) as usize];
+        let mut socket = Socket::open(account, &topic, None).await?;
         let sent = Arc::clone(&sent);
         listeners.push(tokio::spawn(async move {
             let mut delays = Vec::new();
@@ -147,27 +167,31 @@ pub(super) async fn notes(host: &Api) -> Result<Line> {
     })
 }
 
-/// Fills the database in batches.
-pub(super) async fn fill(host: &Api, segments: u64) -> Result<Line> {
+/// Fills the database in batches; gives how many segments were kept.
+pub(super) async fn fill(host: &Api, segments: u64) -> Result<(Line, u64)> {
     let bar = progress::bar(true, Some(segments), "segments");
     let started = Instant::now();
     let mut done = 0;
-    while done < segments {
+    'filling: while done < segments {
         let here = PER_MEETING.min(segments - done);
         let id = new_meeting(host, "Filling").await?;
         let rows: Vec<Value> = (0..here).map(row).collect();
         for batch in rows.chunks(BATCH as usize) {
             post_all(host, &id, batch).await?;
             bar.inc(batch.len() as u64);
+            done += batch.len() as u64;
+            if started.elapsed() > FILLING_MAX {
+                break 'filling;
+            }
         }
-        done += here;
     }
     bar.finish_and_clear();
-    let per_second = segments as f64 / started.elapsed().as_secs_f64();
-    Ok(Line::single(
+    let per_second = done as f64 / started.elapsed().as_secs_f64();
+    let line = Line::single(
         &format!("segments in batches of {BATCH}"),
         format!("{per_second:.0} segments/s"),
-    ))
+    );
+    Ok((line, done))
 }
 
 async fn post_all(host: &Api, meeting: &str, rows: &[Value]) -> Result<()> {

@@ -58,10 +58,7 @@ pub(crate) async fn loadtest(args: LoadtestArgs) -> Result<ExitCode> {
     lines.push(Line::single("memory, idle", mb(serving.resident_kb()?)));
 
     let anonymous = Api::server(&serving.url)?;
-    let run = crate::demo::uuid_word();
-    let account = json!({"email": format!("load-{run}@example.com"), "name": "Load", "password": format!("load test {run}")});
-    let session = anonymous.post("/auth/register", account).await?;
-    let host = anonymous.with_token(text(&session, "access_token")?);
+    let (_, host) = new_account(&anonymous, "Load").await?;
     let meeting = new_meeting(&host, "Load").await?;
     for number in 0..60 {
         new_meeting(&host, &format!("Another {number}")).await?;
@@ -91,15 +88,25 @@ pub(crate) async fn loadtest(args: LoadtestArgs) -> Result<ExitCode> {
     let fan_out = measure::fan_out(&host, &room, args.clients).await?;
     lines.push(fan_out);
     lines.push(measure::notes(&host).await?);
-    let filled = measure::fill(&host, args.segments).await?;
+    let (filled, kept) = measure::fill(&host, args.segments).await?;
     lines.push(filled);
     lines.push(Line::single(
-        &format!("memory, with {} more segments kept", args.segments),
+        &format!("memory, with {kept} more segments kept"),
         mb(serving.resident_kb()?),
     ));
     serving.stop().await?;
     print_table(&args, &lines);
     Ok(ExitCode::SUCCESS)
+}
+
+/// A new account: its address and its caller.
+async fn new_account(api: &Api, name: &str) -> Result<(String, Api)> {
+    let run = crate::demo::uuid_word();
+    let email = format!("load-{run}@example.com");
+    let account = json!({"email": email, "name": name, "password": format!("load test {run}")});
+    let session = api.post("/auth/register", account).await?;
+    let caller = api.with_token(text(&session, "access_token")?);
+    Ok((email, caller))
 }
 
 /// A meeting of the host, joined, with consent to the transcript.
@@ -140,6 +147,7 @@ fn print_table(args: &LoadtestArgs, lines: &[Line]) {
         env!("CARGO_PKG_VERSION")
     );
     println!("{}", process::machine());
+    println!("command: {}", process::command());
     println!(
         "client and server on the same machine; {} connections, {} s each, {} WebSocket clients\n",
         args.connections, args.seconds, args.clients

@@ -139,3 +139,18 @@ pub(super) fn machine() -> String {
         .map_or_else(String::new, |kb| format!(", {} GB", (kb + (1 << 19)) >> 20));
     format!("{model}, {cores} cores{memory}")
 }
+
+/// The command line without the path of the program and without a password.
+pub(super) fn command() -> String {
+    let words = std::env::args().skip(1).map(|word| {
+        if word.contains("://") {
+            crate::config::without_password(&word)
+        } else {
+            word
+        }
+    });
+    std::iter::once("meetmind".to_owned())
+        .chain(words)
+        .collect::<Vec<_>>()
+        .join(" ")
+}

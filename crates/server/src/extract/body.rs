@@ -7,6 +7,7 @@ use meetmind_core::{Code, Error};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 
+use super::strict::Strict;
 use crate::reply::Failure;
 
 /// A JSON body. The wrong media type is 415, unreadable JSON 400, a wrong shape 422, too much 413.
@@ -52,7 +53,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
-    let value = T::deserialize(&mut reader).and_then(|value| reader.end().map(|()| value));
+    let value = T::deserialize(Strict(&mut reader)).and_then(|value| reader.end().map(|()| value));
     value.map_err(|error| {
         use serde_json::error::Category;
         match error.classify() {

@@ -7,6 +7,7 @@ mod optional;
 mod page;
 mod path;
 mod query;
+mod strict;
 
 pub(crate) use body::{Json, patch_field};
 pub(crate) use caller::{Caller, Identity, RequestMeta};

@@ -130,7 +130,7 @@ pub(super) fn finish(document: &mut OpenApi) {
 }
 
 /// The operations of a path with their methods, in a fixed order.
-fn operations(item: &mut PathItem) -> Vec<(&'static str, &mut Operation)> {
+pub(super) fn operations(item: &mut PathItem) -> Vec<(&'static str, &mut Operation)> {
     [
         ("get", item.get.as_mut()),
         ("post", item.post.as_mut()),
@@ -162,7 +162,7 @@ fn complete(method: &str, path: &str, operation: &mut Operation, schemas: &serde
             "400" | "429" => enveloped,
             "401" => enveloped,
             "403" => enveloped && path != "/auth/login",
-            "404" => enveloped && (path.contains('{') || writes),
+            "404" => enveloped && (path.contains('{') || writes || names_things(operation)),
             "409" => enveloped && writes,
             "412" => enveloped && matches!(method, "put" | "patch" | "delete"),
             "413" | "415" => enveloped && has_body,
@@ -195,6 +195,15 @@ fn complete(method: &str, path: &str, operation: &mut Operation, schemas: &serde
         format!("{said}\n\n")
     };
     operation.description = Some(format!("{lead}```sh\n{curl}\n```"));
+}
+
+/// Whether a parameter holds an id: what it names may not be there.
+fn names_things(operation: &Operation) -> bool {
+    operation
+        .parameters
+        .iter()
+        .flatten()
+        .any(|parameter| matches!(parameter, RefOr::T(parameter) if parameter.name.ends_with("_id")))
 }
 
 fn tag_of(operation: &Operation) -> String {

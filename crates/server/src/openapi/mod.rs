@@ -2,13 +2,20 @@
 //! page that shows the first. All work without a network.
 
 mod asyncapi;
+mod constraints;
 mod finish;
 mod page;
 mod sample;
 
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
+use axum::http::Method;
 use meetmind_core::Code;
 use utoipa::OpenApi;
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::security::{
+    HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
+};
 
 use crate::reply::ErrorEnvelope;
 use crate::router::documented;
@@ -54,8 +61,30 @@ pub(crate) fn base() -> utoipa::openapi::OpenApi {
 /// The OpenAPI 3.1 document.
 pub fn openapi_document() -> utoipa::openapi::OpenApi {
     let mut document = documented().split_for_parts().1;
+    constraints::constrain(&mut document);
     finish::finish(&mut document);
     document
+}
+
+/// Whether the document says that this operation needs somebody: so what it says is what is held.
+pub(crate) fn needs_somebody(method: &Method, path: &str) -> bool {
+    static NEEDED: LazyLock<HashSet<(Method, String)>> = LazyLock::new(|| {
+        let mut document = openapi_document();
+        let mut needed = HashSet::new();
+        for (path, item) in &mut document.paths.paths {
+            for (method, operation) in finish::operations(item) {
+                let guarded = operation.security.as_ref().is_some_and(|schemes| {
+                    !schemes.is_empty() && !schemes.contains(&SecurityRequirement::default())
+                });
+                if guarded && let Ok(method) = method.to_uppercase().parse() {
+                    needed.insert((method, path.clone()));
+                }
+            }
+        }
+        needed
+    });
+    let method = if method == Method::HEAD { &Method::GET } else { method };
+    NEEDED.contains(&(method.clone(), path.to_owned()))
 }
 
 /// The error table as Markdown.

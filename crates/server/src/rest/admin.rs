@@ -48,7 +48,7 @@ async fn users(
 struct UserBody {
     #[schema(
         max_length = 254,
-        pattern = r"^[^@\s]+@[^@\s]+$",
+        pattern = r"^[^@\s\u0000-\u001f\u007f-\u009f]+@[^@\s\u0000-\u001f\u007f-\u009f]+$",
         example = "ben@example.com"
     )]
     email: String,

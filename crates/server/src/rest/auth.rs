@@ -115,7 +115,7 @@ fn as_cookies(params: &CookieParams, browser: &Browser) -> Result<bool, Error> {
 struct RegisterBody {
     #[schema(
         max_length = 254,
-        pattern = r"^[^@\s]+@[^@\s]+$",
+        pattern = r"^[^@\s\u0000-\u001f\u007f-\u009f]+@[^@\s\u0000-\u001f\u007f-\u009f]+$",
         example = "anna@example.com"
     )]
     email: String,
@@ -161,7 +161,7 @@ async fn register(
 struct LoginBody {
     #[schema(
         max_length = 254,
-        pattern = r"^[^@\s]+@[^@\s]+$",
+        pattern = r"^[^@\s\u0000-\u001f\u007f-\u009f]+@[^@\s\u0000-\u001f\u007f-\u009f]+$",
         example = "anna@example.com"
     )]
     email: String,
@@ -268,7 +268,7 @@ async fn logout(
 struct ResetBody {
     #[schema(
         max_length = 254,
-        pattern = r"^[^@\s]+@[^@\s]+$",
+        pattern = r"^[^@\s\u0000-\u001f\u007f-\u009f]+@[^@\s\u0000-\u001f\u007f-\u009f]+$",
         example = "anna@example.com"
     )]
     email: String,
@@ -323,7 +323,7 @@ struct SetupBody {
     token: String,
     #[schema(
         max_length = 254,
-        pattern = r"^[^@\s]+@[^@\s]+$",
+        pattern = r"^[^@\s\u0000-\u001f\u007f-\u009f]+@[^@\s\u0000-\u001f\u007f-\u009f]+$",
         example = "anna@example.com"
     )]
     email: String,

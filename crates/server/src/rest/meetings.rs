@@ -216,6 +216,7 @@ struct MeetingListParams {
     /// Planned, or else made, before.
     to: Option<Timestamp>,
     /// With these characters in title or description.
+    #[param(max_length = 200)]
     q: Option<String>,
 }
 

@@ -17,7 +17,7 @@ use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::openapi::RefOr;
-use utoipa::openapi::schema::{ArrayBuilder, OneOfBuilder, Schema};
+use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, OneOfBuilder, Schema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -159,6 +159,23 @@ impl From<FormatParam> for Format {
     }
 }
 
+/// A page of the transcript, or the whole of it as a JSON file.
+struct TranscriptView;
+
+impl utoipa::PartialSchema for TranscriptView {
+    fn schema() -> RefOr<Schema> {
+        let file = ObjectBuilder::new()
+            .property("segments", ArrayBuilder::new())
+            .required("segments");
+        OneOfBuilder::new()
+            .item(Envelope::<Page<Segment>>::schema())
+            .item(file)
+            .into()
+    }
+}
+
+impl utoipa::ToSchema for TranscriptView {}
+
 /// What narrows the transcript.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -176,6 +193,7 @@ struct TranscriptParams {
     #[serde(rename = "final")]
     is_final: Option<bool>,
     /// Download all final segments as a file instead; the other parameters do not count then.
+    #[param(inline)]
     format: Option<FormatParam>,
 }
 
@@ -187,6 +205,7 @@ struct ImportParams {
     #[param(min_length = 1, max_length = 255)]
     file_name: Option<String>,
     /// The format; found out when absent.
+    #[param(inline)]
     format: Option<FormatParam>,
     /// The meeting's title; the file's own, or its name, when absent.
     #[param(min_length = 1, max_length = 200)]
@@ -205,6 +224,7 @@ struct ImportIntoParams {
     #[param(min_length = 1, max_length = 255)]
     file_name: Option<String>,
     /// The format; found out when absent.
+    #[param(inline)]
     format: Option<FormatParam>,
 }
 
@@ -231,7 +251,8 @@ impl From<Imported> for ImportView {
 
 /// The transcript in the order it was said, or, with `format`, as a file.
 #[utoipa::path(get, path = "/api/meetings/{id}/transcript", tag = "transcript", operation_id = "transcript_list", params(("id" = MeetingId, Path), TranscriptParams, PageParams),
-    responses((status = 200, description = "A page; or, with `format`, the file itself", body = Envelope<Page<Segment>>)))]
+    responses((status = 200, description = "A page; or, with `format`, the file itself", content(
+        (TranscriptView = "application/json"), (String = "text/vtt"), (String = "application/x-subrip"), (String = "text/plain"), (String = "text/markdown")))))]
 async fn list(
     State(app): State<App>,
     Caller(ctx): Caller,

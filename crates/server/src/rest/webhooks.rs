@@ -4,7 +4,7 @@ use axum::extract::State;
 use meetmind_app::{App, WebhookNew, WebhookPatch};
 use meetmind_core::{Delivery, DeliveryAttempt, DeliveryId, EventKind, Page, Webhook, WebhookId};
 use serde::{Deserialize, Serialize};
-use utoipa::openapi::schema::{Array, ArrayBuilder, ObjectBuilder, Type};
+use utoipa::openapi::schema::{Array, ArrayBuilder, ObjectBuilder, SchemaType, Type};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -36,6 +36,13 @@ fn event_names() -> Array {
         .build()
 }
 
+/// The same, or null.
+fn event_names_patch() -> Array {
+    let mut names = event_names();
+    names.schema_type = SchemaType::from_iter([Type::Array, Type::Null]);
+    names
+}
+
 /// A new webhook.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 struct WebhookBody {
@@ -64,7 +71,7 @@ struct WebhookPatchBody {
     )]
     url: Option<String>,
     /// Other event types.
-    #[schema(schema_with = event_names)]
+    #[schema(schema_with = event_names_patch)]
     events: Option<Vec<String>>,
     /// On or off; switching it on forgets that it failed.
     enabled: Option<bool>,

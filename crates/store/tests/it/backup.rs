@@ -48,7 +48,7 @@ async fn fill(db: &TestDb) {
         (
             "decisions",
             format!(
-                r#"["{}","{}","first","superseded","pattern","{}",[],false,1,1,1]"#,
+                r#"["{}","{}","first","superseded","pattern","{}",[],false,false,1,1,1]"#,
                 id(10),
                 id(2),
                 id(11)
@@ -57,7 +57,7 @@ async fn fill(db: &TestDb) {
         (
             "decisions",
             format!(
-                r#"["{}","{}","second","proposed","pattern",null,[],false,1,1,1]"#,
+                r#"["{}","{}","second","proposed","pattern",null,[],false,false,1,1,1]"#,
                 id(11),
                 id(2)
             ),

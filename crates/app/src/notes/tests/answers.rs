@@ -25,10 +25,10 @@ both_engines!(a_later_decision_takes_the_place_of_an_earlier_one, db => {
     say(&room.test, first, &[("Anna", "We decided to use the kinetic charger in the remote control.")], 0).await;
     say(&room.test, first, &[("Anna", "We decided to paint the case yellow.")], 1).await;
     room.test.clock.advance(std::time::Duration::from_secs(1));
-    app.notes_refresh(&ctx, first, true).await.expect("a pass");
+    app.notes_refresh(&room.test.ctx(&room.anna), first, true).await.expect("a pass");
     room.test.clock.advance(std::time::Duration::from_secs(1));
     say(&room.test, second, &[("Ben", "We decided to use normal batteries instead of the kinetic charger.")], 0).await;
-    app.notes_refresh(&ctx, second, true).await.expect("a pass");
+    app.notes_refresh(&room.test.ctx(&room.anna), second, true).await.expect("a pass");
 
     let page = PageQuery::default();
     let old = app.decision_list(&ctx, first, None, &page).await.expect("a list").items;
@@ -53,7 +53,7 @@ both_engines!(a_later_decision_takes_the_place_of_an_earlier_one, db => {
     let by_hand = app.decision_update(&ctx, first, yellow.id, supersede(Some(DecisionStatus::Superseded), &[]), None).await;
     assert_eq!(by_hand.expect_err("no successor").code, Code::Conflict);
     // Another pass over the first meeting leaves the chain alone.
-    app.notes_refresh(&ctx, first, true).await.expect("a pass");
+    app.notes_refresh(&room.test.ctx(&room.anna), first, true).await.expect("a pass");
     assert_eq!(app.decision_get(&ctx, first, kinetic.id).await.expect("the first").decision.superseded_by, Some(new.decision.id));
 
     app.decision_update(&ctx, second, new.decision.id, supersede(Some(DecisionStatus::Dismissed), &[]), None).await.expect("a dismissal");
