@@ -14,8 +14,7 @@ const LINE: &str = r"^[^\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u00
 const LINE_OR_NOTHING: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
 const PROSE: &str = r"^[^\u0000]*[^\s\u0000][^\u0000]*$";
 const PROSE_OR_NOTHING: &str = r"^[^\u0000]*$";
-const EMAIL: &str =
-    r"^[^@\s\u0000-\u001f\u007f-\u009f]+@[^@\s\u0000-\u001f\u007f-\u009f]+$";
+const EMAIL: &str = r"^[^@\s\u0000-\u001f\u007f-\u009f]+@[^@\s\u0000-\u001f\u007f-\u009f]+$";
 const CURSOR: &str = "^([0-9a-f]{2})+$";
 
 /// Lists of words: the longest word of each.

@@ -2,6 +2,7 @@
 
 mod authz;
 mod envelope;
+mod event_shapes;
 mod health;
 mod idempotency;
 mod openapi;

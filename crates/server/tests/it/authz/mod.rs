@@ -6,6 +6,7 @@ mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{Request, header};
@@ -13,7 +14,7 @@ use futures_util::StreamExt;
 use meetmind_core::Scope;
 use meetmind_server::openapi_document;
 
-use rows::{Caller, Effect, OK, Row, rows};
+use rows::{Caller, Effect, OK, Row, mistaken, rows};
 use world::{Player, World};
 
 /// A path with its parameters' names left out: the document and the table name them differently.
@@ -62,6 +63,8 @@ fn the_table_has_every_operation_of_the_document() {
 
 /// What came of one call, when it is not what the table says.
 async fn call(world: &World, player: &Player, row: &Row) -> Option<String> {
+    // No two changes are of one moment.
+    world.server.app.clock.advance(Duration::from_millis(1));
     let path = world.fill(player, row.path);
     let request = Request::builder().method(row.method).uri(&path);
     let request = match row.body {
@@ -73,6 +76,9 @@ async fn call(world: &World, player: &Player, row: &Row) -> Option<String> {
     let request = request.expect("a request");
     let expected = row.rule.of(player.caller);
     let status = world.server.status(&player.actor, request).await.as_u16();
+    if expected == OK && !(200..300).contains(&status) {
+        println!("{} {path} by {:?}: {status}", row.method, player.caller);
+    }
     let is_as_said = match expected {
         // Past the door: what is there may still be in the way.
         OK => !matches!(status, 401 | 403 | 404 | 405) && status < 500,
@@ -128,6 +134,7 @@ async fn everybody_gets_what_the_table_says_and_nothing_else() {
         .map(|(at, player)| (format!("{:?}", player.caller), at))
         .collect();
     assert_eq!(callers.len(), Caller::PEOPLE.len() + Scope::ALL.len());
+    let before = shared.history().await;
     let wrong: Vec<String> = futures_util::stream::iter(rows())
         .map(|row| tokio::spawn(check(row, shared.clone())))
         .buffer_unordered(4)
@@ -140,4 +147,29 @@ async fn everybody_gets_what_the_table_says_and_nothing_else() {
         wrong.len(),
         wrong.join("\n")
     );
+    // Only reads and refusals went to the shared world.
+    assert_eq!(
+        shared.history().await,
+        before,
+        "a refused call left a trace"
+    );
+}
+
+#[tokio::test]
+async fn a_mistake_in_the_table_is_noticed_for_each_caller_it_concerns() {
+    let shared = Arc::new(World::new().await);
+    let wrong = check(mistaken(), shared).await;
+    let callers = ["Guest", "Viewer", "Participant", "Agent", "Cohost", "Host"];
+    let noticed = |name: &str| {
+        let caller = format!(": {name} got 200, not 403");
+        wrong.iter().any(|line| line.ends_with(&caller))
+    };
+    assert!(callers.into_iter().all(noticed), "{wrong:#?}");
+    assert!(
+        wrong
+            .iter()
+            .any(|line| line.ends_with(": Admin got 404, not 200")),
+        "{wrong:#?}"
+    );
+    assert!(!wrong.iter().any(|line| line.contains("Anonymous")));
 }

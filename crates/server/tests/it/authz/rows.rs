@@ -218,6 +218,11 @@ const CREDENTIALS: &str =
 const FILE: &str =
     r#"{"segments":[{"speaker":"Anna","text":"Hello there","start_ms":0,"end_ms":900}]}"#;
 
+/// A row that says the wrong thing, for the test of the test.
+pub(super) fn mistaken() -> Row {
+    get("/api/meetings/{meeting}", ADMIN)
+}
+
 /// All operations; some have several rows, for what differs by whom or what it is about.
 #[rustfmt::skip]
 pub(super) fn rows() -> Vec<Row> {
@@ -361,7 +366,8 @@ pub(super) fn rows() -> Vec<Row> {
         does("POST", "/api/mcp/tools", r#"{"tool":"post_message","arguments":{"meeting_id":"{meeting}","text":"Hi"}}"#, SPEAK),
         does("POST", "/api/mcp/tools", r#"{"tool":"memory_search","arguments":{"query":"offer"}}"#, mine(&[MemoryRead])),
         spends("POST", "/api/mcp/tools", r#"{"tool":"memory_delete","arguments":{"memory_id":"{memory}"}}"#, hosts(&[MemoryWrite])),
-        get("/api/mcp/summarize?meeting_id={meeting}", READ_WORDS),
+        // Reading may make notes that are out of date anew.
+        does("GET", "/api/mcp/summarize?meeting_id={meeting}", "", READ_WORDS),
         does("POST", "/api/mcp/summarize", r#"{"meeting_id":"{meeting}"}"#, READ_WORDS),
         get("/api/mcp/context?meeting_id={meeting}", READ),
         does("POST", "/api/mcp/context", r#"{"meeting_id":"{meeting}","context":{"phase":"a"}}"#, SPEAK),

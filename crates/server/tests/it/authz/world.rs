@@ -11,7 +11,7 @@ use meetmind_server::testing::TestServer;
 use serde_json::{Value, json};
 
 use super::rows::Caller;
-use crate::people::guest;
+use crate::people::{events, guest};
 
 /// Somebody who calls.
 pub(super) struct Player {
@@ -191,6 +191,7 @@ impl World {
             ("{refresh_token}", text(&host_data["refresh_token"])),
             ("{other}", other_place),
             ("{stranger_id}", text(&stranger_data["user"]["id"])),
+            ("{host_id}", text(&host_data["user"]["id"])),
             ("{other_id}", other.user_id().expect("a user").to_string()),
         ];
         Self {
@@ -198,6 +199,22 @@ impl World {
             players,
             names,
         }
+    }
+
+    /// What happened in the meeting and to the host's things, but for the calls of tools, which
+    /// are told whatever becomes of them.
+    pub(super) async fn history(&self) -> Vec<String> {
+        let mut told = Vec::new();
+        for topic in ["meeting:{meeting}", "run:{run}", "user:{host_id}"] {
+            let host = &self.players[0];
+            let topic = self.fill(host, topic);
+            for (kind, _) in events(&self.server, &topic).await {
+                if kind != "tool.called" {
+                    told.push(format!("{topic} {kind}"));
+                }
+            }
+        }
+        told
     }
 
     /// Puts the ids of this world in the place of their names.
