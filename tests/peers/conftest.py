@@ -21,10 +21,21 @@ class Server:
 
     url: str
     set_up_link: str
+    administrator_token: str = ""
 
     def client(self, token: str | None = None) -> httpx.Client:
         headers = {"authorization": f"Bearer {token}"} if token else {}
         return httpx.Client(base_url=self.url, headers=headers, timeout=30)
+
+    def administrator(self) -> str:
+        """The access token of the first administrator, who is made by the first call."""
+        if not self.administrator_token:
+            token = self.set_up_link.split("token=")[1]
+            body = {"token": token, "email": "root@example.com", "password": PASSWORD, "name": "Root"}
+            answer = self.client().post("/auth/setup", json=body)
+            assert answer.status_code == 201, answer.text
+            self.administrator_token = answer.json()["data"]["access_token"]
+        return self.administrator_token
 
 
 @dataclass
