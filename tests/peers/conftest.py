@@ -5,6 +5,7 @@ import signal
 import subprocess
 import tempfile
 import uuid
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,6 +51,19 @@ class Person:
 
 @pytest.fixture(scope="session")
 def server():
+    with running() as one:
+        yield one
+
+
+@pytest.fixture(scope="session")
+def fuzzed():
+    """A server for the fuzzer alone."""
+    with running() as one:
+        yield one
+
+
+@contextmanager
+def running():
     binary = Path(os.environ.get("MEETMIND_BINARY", ROOT / "target/debug/meetmind"))
     with tempfile.TemporaryDirectory(prefix="meetmind-peers-") as folder:
         # Receivers of webhooks live on this machine here, which is refused otherwise.
@@ -76,7 +90,7 @@ def server():
 def person(server):
     """Makes people."""
 
-    def make(name: str) -> Person:
+    def make(name: str, server=server) -> Person:
         email = f"{name}-{uuid.uuid4().hex[:8]}@example.com"
         answer = server.client().post("/auth/register", json={"email": email, "password": PASSWORD, "name": name.title()})
         assert answer.status_code == 201, answer.text

@@ -15,6 +15,7 @@ TOGETHER = [
     "give exactly one of",
     "give both or neither",
     "send either content or messages",
+    "must have one of the role user",
     "goes with the status `running` only",
     "is needed to set a new password",
 ]
@@ -22,6 +23,8 @@ TOGETHER = [
 STATE = [
     "must be in the future",
     "is no final segment of this meeting",
+    "must be an account that takes part in the meeting",
+    "there is no such message in this meeting",
     "leads to an address that may not be called",
     "the password is too easy to guess",
     "the file cannot be read",

@@ -41,7 +41,7 @@ ENDS_ITSELF = r"^/auth/(logout|refresh)|^/api/me$|^/auth/sessions"
 def token_of(who: str, server, person) -> list[str]:
     if who == "anonymous":
         return []
-    token = server.administrator() if who == "administrator" else person("fuzz").token
+    token = server.administrator() if who == "administrator" else person("fuzz", server).token
     return ["-H", f"Authorization: Bearer {token}"]
 
 
@@ -55,17 +55,17 @@ def token_of(who: str, server, person) -> list[str]:
     ],
     ids=["anonymous", "member", "stateful", "administrator"],
 )
-def test_schemathesis_finds_no_fault(server, person, tmp_path, who, phases, only):
+def test_schemathesis_finds_no_fault(fuzzed, person, tmp_path, who, phases, only):
     # Few examples by default; MEETMIND_FUZZ_EXAMPLES=100 for the long run.
     examples = os.environ.get("MEETMIND_FUZZ_EXAMPLES", "4")
     arguments = [
-        sys.executable, "-m", "schemathesis.cli", "run", f"{server.url}/openapi.json",
+        sys.executable, "-m", "schemathesis.cli", "run", f"{fuzzed.url}/openapi.json",
         "--phases", phases, "--max-examples", examples, "--workers", "2", "--seed", "1", "--no-shrink",
         "--generation-database", "none", "--checks", ",".join(CHECKS), "--no-color",
         "--exclude-path-regex", ENDS_ITSELF,
     ]
     arguments += ["--include-path-regex", only] if only else []
-    arguments += token_of(who, server, person)
+    arguments += token_of(who, fuzzed, person)
     hooks = {"SCHEMATHESIS_HOOKS": "fuzz", "PYTHONPATH": str(Path(__file__).parent)}
     done = subprocess.run(arguments, cwd=tmp_path, env=os.environ | hooks, capture_output=True, text=True, timeout=3600, check=False)
     assert done.returncode == 0, done.stdout[-12000:] + done.stderr[-2000:]

@@ -199,11 +199,9 @@ fn complete(method: &str, path: &str, operation: &mut Operation, schemas: &serde
 
 /// Whether a parameter holds an id: what it names may not be there.
 fn names_things(operation: &Operation) -> bool {
-    operation
-        .parameters
-        .iter()
-        .flatten()
-        .any(|parameter| matches!(parameter, RefOr::T(parameter) if parameter.name.ends_with("_id")))
+    operation.parameters.iter().flatten().any(
+        |parameter| matches!(parameter, RefOr::T(parameter) if parameter.name.ends_with("_id")),
+    )
 }
 
 fn tag_of(operation: &Operation) -> String {

@@ -13,9 +13,7 @@ use std::sync::LazyLock;
 use axum::http::Method;
 use meetmind_core::Code;
 use utoipa::OpenApi;
-use utoipa::openapi::security::{
-    HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
-};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 
 use crate::reply::ErrorEnvelope;
 use crate::router::documented;
@@ -83,7 +81,11 @@ pub(crate) fn needs_somebody(method: &Method, path: &str) -> bool {
         }
         needed
     });
-    let method = if method == Method::HEAD { &Method::GET } else { method };
+    let method = if method == Method::HEAD {
+        &Method::GET
+    } else {
+        method
+    };
     NEEDED.contains(&(method.clone(), path.to_owned()))
 }
 

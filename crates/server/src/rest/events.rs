@@ -44,7 +44,10 @@ struct EventParams {
 
 /// One event of the stream.
 #[derive(utoipa::ToSchema)]
-#[expect(dead_code, reason = "the shape stands in the document; the stream writes it itself")]
+#[expect(
+    dead_code,
+    reason = "the shape stands in the document; the stream writes it itself"
+)]
 struct StreamedEvent {
     /// The event's `seq`; `gone` and `closed` have none.
     id: Option<String>,

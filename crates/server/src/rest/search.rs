@@ -24,7 +24,10 @@ struct SearchParams {
     q: String,
     /// Kinds with commas between: `segment`, `message`, `topic`, `action`, `decision`, `memory`;
     /// all when absent.
-    #[param(max_length = 200, pattern = "^ *(segment|message|topic|action|decision|memory)?( *, *(segment|message|topic|action|decision|memory)?)* *$")]
+    #[param(
+        max_length = 200,
+        pattern = "^ *(segment|message|topic|action|decision|memory)?( *, *(segment|message|topic|action|decision|memory)?)* *$"
+    )]
     kinds: Option<String>,
     /// Only in this meeting.
     meeting_id: Option<MeetingId>,

@@ -162,7 +162,10 @@ impl From<FormatParam> for Format {
 /// A page of the transcript, or the whole of it as a JSON file.
 #[derive(Serialize, utoipa::ToSchema)]
 #[serde(untagged)]
-#[expect(dead_code, reason = "the shape stands in the document; the file is written by its format")]
+#[expect(
+    dead_code,
+    reason = "the shape stands in the document; the file is written by its format"
+)]
 enum TranscriptView {
     /// Without `format`.
     Page(Envelope<Page<Segment>>),
