@@ -5,6 +5,7 @@ import signal
 import subprocess
 import tempfile
 import uuid
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,10 +22,21 @@ class Server:
 
     url: str
     set_up_link: str
+    administrator_token: str = ""
 
     def client(self, token: str | None = None) -> httpx.Client:
         headers = {"authorization": f"Bearer {token}"} if token else {}
         return httpx.Client(base_url=self.url, headers=headers, timeout=30)
+
+    def administrator(self) -> str:
+        """The access token of the first administrator, who is made by the first call."""
+        if not self.administrator_token:
+            token = self.set_up_link.split("token=")[1]
+            body = {"token": token, "email": "root@example.com", "password": PASSWORD, "name": "Root"}
+            answer = self.client().post("/auth/setup", json=body)
+            assert answer.status_code == 201, answer.text
+            self.administrator_token = answer.json()["data"]["access_token"]
+        return self.administrator_token
 
 
 @dataclass
@@ -39,6 +51,19 @@ class Person:
 
 @pytest.fixture(scope="session")
 def server():
+    with running() as one:
+        yield one
+
+
+@pytest.fixture(scope="session")
+def fuzzed():
+    """A server for the fuzzer alone."""
+    with running() as one:
+        yield one
+
+
+@contextmanager
+def running():
     binary = Path(os.environ.get("MEETMIND_BINARY", ROOT / "target/debug/meetmind"))
     with tempfile.TemporaryDirectory(prefix="meetmind-peers-") as folder:
         # Receivers of webhooks live on this machine here, which is refused otherwise.
@@ -65,7 +90,7 @@ def server():
 def person(server):
     """Makes people."""
 
-    def make(name: str) -> Person:
+    def make(name: str, server=server) -> Person:
         email = f"{name}-{uuid.uuid4().hex[:8]}@example.com"
         answer = server.client().post("/auth/register", json={"email": email, "password": PASSWORD, "name": name.title()})
         assert answer.status_code == 201, answer.text

@@ -209,6 +209,20 @@ fn reversal(sentence: &Sentence) -> Option<String> {
     Some(sentence.lower.get(at..at + len)?.join(" "))
 }
 
+/// The words with which a decision says that it replaces an earlier one ("instead of", "we're not
+/// buying"), in lower case; `None` when it does not say so.
+pub fn reversal_hint(text: &str) -> Option<String> {
+    let turn = Turn {
+        id: 0_u8,
+        speaker: String::new(),
+        text: text.to_owned(),
+        start_ms: 0,
+        end_ms: 0,
+    };
+    let read = Transcript::read(&[turn]);
+    read.sentences.iter().find_map(reversal)
+}
+
 /// The turn in which another speaker agreed before anyone objected.
 fn agreement<Id>(
     turns: &[Turn<Id>],
@@ -380,6 +394,18 @@ mod tests {
         assert_eq!(found.len(), 1, "{found:?}");
         assert_eq!(found[0].marker, Marker::Pattern);
         assert_eq!(found[0].reverses_hint.as_deref(), Some("we're not buying"));
+    }
+
+    #[test]
+    fn a_decision_by_itself_says_what_it_reverses() {
+        let hint = |text| super::reversal_hint(text);
+        let off = "We're not buying the Hallberg, because the filler bowl is cracked.";
+        assert_eq!(hint(off).as_deref(), Some("we're not buying"));
+        assert_eq!(
+            hint("Use batteries instead of the charger.").as_deref(),
+            Some("instead of")
+        );
+        assert_eq!(hint("We buy the used Hallberg from Odense."), None);
     }
 
     #[test]

@@ -29,6 +29,7 @@ mod words;
 
 pub use answer::{Answer, Citation, answer};
 pub use commands::{Command, typed_command};
+pub use decisions::reversal_hint;
 pub use notes::{
     ActionCandidate, Coverage, DecisionCandidate, Highlight, Marker, Notes, NotesOptions,
     OpenQuestion, Topic, Turn, notes,

@@ -363,7 +363,8 @@ async fn view(
         }
     }
     let mut supersedes_candidates = Vec::new();
-    if decision.status == DecisionStatus::Proposed && reverses(&decision.text) {
+    if decision.status == DecisionStatus::Proposed && local::reversal_hint(&decision.text).is_some()
+    {
         // An agent speaks to the whole room: it looks no further than the room's own meeting.
         let user_id = match &ctx.actor {
             Actor::User { user_id, .. } => Some(*user_id),
@@ -388,19 +389,4 @@ async fn view(
         supersedes,
         supersedes_candidates,
     })
-}
-
-/// Whether the words of a decision say that it replaces an earlier one.
-fn reverses(text: &str) -> bool {
-    let turn = Turn {
-        id: 0_u8,
-        speaker: String::new(),
-        text: format!("/decide {text}"),
-        start_ms: 0,
-        end_ms: 0,
-    };
-    local::notes(&[turn], &NotesOptions::default())
-        .decisions
-        .iter()
-        .any(|decision| decision.reverses_hint.is_some())
 }

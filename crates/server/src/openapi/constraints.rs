@@ -15,6 +15,8 @@ const LINE_OR_NOTHING: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
 const PROSE: &str = r"^[^\u0000]*[^\s\u0000][^\u0000]*$";
 const PROSE_OR_NOTHING: &str = r"^[^\u0000]*$";
 const EMAIL: &str = r"^[^@\s\u0000-\u001f\u007f-\u009f]+@[^@\s\u0000-\u001f\u007f-\u009f]+$";
+/// As long as a cursor can be, in characters.
+const CURSOR_MAX: usize = 128;
 const CURSOR: &str = "^([0-9a-f]{2})+$";
 
 /// Lists of words: the longest word of each.
@@ -146,5 +148,8 @@ fn string(field: &str, object: &mut Object) {
         (_, false, true) => PROSE,
         (_, false, false) => PROSE_OR_NOTHING,
     };
+    if field == "cursor" {
+        object.max_length = Some(CURSOR_MAX);
+    }
     object.pattern = Some(pattern.to_owned());
 }

@@ -17,7 +17,7 @@ use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::openapi::RefOr;
-use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, OneOfBuilder, Schema};
+use utoipa::openapi::schema::{ArrayBuilder, OneOfBuilder, Schema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -160,21 +160,21 @@ impl From<FormatParam> for Format {
 }
 
 /// A page of the transcript, or the whole of it as a JSON file.
-struct TranscriptView;
-
-impl utoipa::PartialSchema for TranscriptView {
-    fn schema() -> RefOr<Schema> {
-        let file = ObjectBuilder::new()
-            .property("segments", ArrayBuilder::new())
-            .required("segments");
-        OneOfBuilder::new()
-            .item(Envelope::<Page<Segment>>::schema())
-            .item(file)
-            .into()
-    }
+#[derive(Serialize, utoipa::ToSchema)]
+#[serde(untagged)]
+#[expect(
+    dead_code,
+    reason = "the shape stands in the document; the file is written by its format"
+)]
+enum TranscriptView {
+    /// Without `format`.
+    Page(Envelope<Page<Segment>>),
+    /// With `format=json`.
+    File {
+        /// Everything that was said.
+        segments: Vec<serde_json::Value>,
+    },
 }
-
-impl utoipa::ToSchema for TranscriptView {}
 
 /// What narrows the transcript.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
