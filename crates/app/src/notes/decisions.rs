@@ -1,6 +1,6 @@
 //! Decisions: reading, entering, confirming, and how one takes the place of another.
 
-use meetmind_ai::local::{self, NotesOptions, Turn};
+use meetmind_ai::local;
 use meetmind_core::{
     Actor, Code, Ctx, Decision, DecisionId, DecisionStatus, Error, EventKind, Id, Marker,
     MeetingAction, MeetingId, Page, PageQuery, Result, Scope, SegmentId, SeriesId, user_may,
