@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use meetmind_ai::local::{self, Day, Passage};
 use meetmind_core::{
-    Actor, Code, Ctx, Error, Meeting, MeetingAction, MeetingId, Memory, MemoryId, Result, Scope,
-    Segment, SegmentId, SeriesId, Timestamp, scope_check, user_may,
+    Actor, Code, Ctx, Error, Meeting, MeetingAction, MeetingId, Memory, MemoryId, MemorySource,
+    Result, Scope, Segment, SegmentId, SeriesId, Timestamp, scope_check, user_may,
 };
 use meetmind_store::{Conn, MeetingFilter};
 use serde::Serialize;
@@ -145,8 +145,12 @@ impl App {
         memories.retain(|memory| {
             let here = memory.meeting_id.is_some_and(|id| read.contains(&id));
             match &ctx.actor {
-                // What an agent's owner keeps privately is not for the room.
-                Actor::Agent { agent_id, .. } => here || memory.agent_id == Some(*agent_id),
+                // What an agent's owner wrote down privately is not for the room, also when it
+                // is about this meeting; what was kept from the room's own words is.
+                Actor::Agent { agent_id, .. } => {
+                    let said_here = here && memory.source == MemorySource::Auto;
+                    said_here || memory.agent_id == Some(*agent_id)
+                }
                 _ => here || memory.meeting_id.is_none() || scope == AskScope::All,
             }
         });

@@ -16,7 +16,8 @@ macro_rules! job_columns {
 /// Which jobs are free: due, not given up, and not held by a worker whose lease still runs.
 macro_rules! job_is_free {
     () => {
-        "failed_at IS NULL AND run_at <= $3 AND (lease_until IS NULL OR lease_until <= $3) ORDER BY run_at, id LIMIT $4"
+        "failed_at IS NULL AND run_at <= $3 AND (lease_until IS NULL OR lease_until <= $3) \
+         AND (kind = 'deliver') = $5 ORDER BY run_at, id LIMIT $4"
     };
 }
 
@@ -62,8 +63,9 @@ impl Conn {
         Ok(added == 1)
     }
 
-    /// Takes up to `limit` due jobs for `node` until `lease_until`, counting the attempt. Two
-    /// workers never get the same job; one whose worker's lease ran out is given again.
+    /// Takes up to `limit` due jobs for `node` until `lease_until`, counting the attempt: webhook
+    /// deliveries, or all other kinds. Two workers never get the same job; one whose worker's
+    /// lease ran out is given again.
     ///
     /// # Errors
     /// When the database refuses.
@@ -73,12 +75,13 @@ impl Conn {
         now: Timestamp,
         lease_until: Timestamp,
         limit: i64,
+        deliveries: bool,
     ) -> Result<Vec<Job>> {
         let sql = match self.engine() {
             Engine::Sqlite => JOB_CLAIM_SQLITE,
             Engine::Postgres => JOB_CLAIM_POSTGRES,
         };
-        let mut jobs: Vec<Job> = fetch_all!(self, sql, node, lease_until, now, limit)?;
+        let mut jobs: Vec<Job> = fetch_all!(self, sql, node, lease_until, now, limit, deliveries)?;
         jobs.sort_by_key(|job| (job.run_at, job.id));
         Ok(jobs)
     }

@@ -241,7 +241,10 @@ pub(crate) fn capitalise(text: &str) -> String {
     };
     let mut upper = first.to_uppercase();
     match (upper.next(), upper.next()) {
-        (Some(upper), None) => std::iter::once(upper).chain(chars).collect(),
+        // A few marks have a capital that is another letter's: those stay as they were said.
+        (Some(upper), None) if upper.to_lowercase().eq([first]) => {
+            std::iter::once(upper).chain(chars).collect()
+        }
         _ => text.to_owned(),
     }
 }

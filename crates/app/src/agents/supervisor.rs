@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::RunReason;
 use super::advance::Step;
 use super::held::Held;
+use crate::jobs::Lane;
 use crate::{App, MessageNew, Published};
 
 /// Runs handed over at the same time.
@@ -52,14 +53,15 @@ impl App {
                 }
             })
         };
-        let worker = {
+        let worker = |lane| {
             let (app, stop) = (self.clone(), stop.clone());
-            tokio::spawn(async move { app.jobs_work(stop).await })
+            tokio::spawn(async move { app.jobs_work(lane, stop).await })
         };
+        let (deliveries, others) = (worker(Lane::Deliveries), worker(Lane::Others));
         BackgroundTasks {
             app: self.clone(),
             stop,
-            tasks: vec![supervisor, listener, worker],
+            tasks: vec![supervisor, listener, deliveries, others],
         }
     }
 

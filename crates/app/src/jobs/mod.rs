@@ -12,20 +12,24 @@ mod tests;
 use meetmind_core::{Ctx, Job, JobKind, Meeting, Result, Timestamp};
 use serde_json::{Value, json};
 
+pub(crate) use worker::Lane;
+
 use crate::{App, Change};
 
 /// After so many tries a job stays failed: with the worker's waits that is about an hour and a half.
 const ATTEMPTS_MAX: i64 = 10;
 
-/// The worker's wake-up call.
+/// The workers' wake-up calls.
 #[derive(Debug, Default)]
 pub(crate) struct State {
-    notify: tokio::sync::Notify,
+    deliveries: tokio::sync::Notify,
+    others: tokio::sync::Notify,
 }
 
 impl State {
     pub(crate) fn wake(&self) {
-        self.notify.notify_one();
+        self.deliveries.notify_one();
+        self.others.notify_one();
     }
 }
 

@@ -62,7 +62,7 @@ meetmind_store::both_engines!(a_job_whose_worker_died_runs_again_when_its_lease_
     queue(&test.app, JobKind::Remember, json!({ "meeting_id": MeetingId::from_uuid(uuid::Uuid::from_u128(1)) }), None).await;
     let mut tx = test.app.store().begin().await.expect("a transaction");
     let now = test.app.now();
-    let claimed = tx.job_claim("gone", now, now.plus(Duration::from_secs(60)), 5).await.expect("a claim");
+    let claimed = tx.job_claim("gone", now, now.plus(Duration::from_secs(60)), 5, false).await.expect("a claim");
     assert_eq!((claimed.len(), claimed[0].attempts), (1, 1));
     tx.commit().await.expect("a commit");
     assert_eq!(work(&test.app).await, 0, "somebody is at it");
@@ -103,7 +103,7 @@ async fn a_job_that_kills_its_process_is_given_up_too() {
     for _ in 0..ATTEMPTS_MAX {
         let mut tx = test.app.store().begin().await.expect("a transaction");
         let now = test.app.now();
-        tx.job_claim("dies", now, now.plus(Duration::from_secs(60)), 1)
+        tx.job_claim("dies", now, now.plus(Duration::from_secs(60)), 1, false)
             .await
             .expect("a claim");
         tx.commit().await.expect("a commit");
@@ -166,3 +166,17 @@ async fn the_clean_up_erases_what_was_deleted_long_ago_and_comes_back_tomorrow()
         .expect("tomorrow's");
     assert_eq!(next.run_at.millis_since(test.app.now()), 86_400_000);
 }
+
+meetmind_store::both_engines!(deliveries_and_other_jobs_take_no_place_from_each_other, db => {
+    let test = TestApp::on(db, Settings::default()).await;
+    for _ in 0..40 {
+        queue(&test.app, JobKind::Deliver, json!({}), None).await;
+    }
+    queue(&test.app, JobKind::Cleanup, json!({}), None).await;
+    let mut tx = test.app.store().begin().await.expect("a transaction");
+    let (now, until) = (test.app.now(), test.app.now().plus(Duration::from_secs(60)));
+    let deliveries = tx.job_claim("node", now, until, 40, true).await.expect("a claim");
+    assert!(deliveries.len() == 40 && deliveries.iter().all(|job| job.kind == JobKind::Deliver));
+    let others = tx.job_claim("node", now, until, 40, false).await.expect("a claim");
+    assert_eq!(others.iter().map(|job| job.kind).collect::<Vec<_>>(), [JobKind::Cleanup]);
+});

@@ -6,22 +6,43 @@ use std::time::Duration;
 use futures_util::{FutureExt, StreamExt, stream};
 use meetmind_core::{Actor, Code, Ctx, Error, Job, JobKind, MeetingId, Result, Timestamp};
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::cleanup::CLEANUP_EVERY;
 use crate::App;
 
-/// Jobs at work at the same time: most of them read and write one meeting's notes, and more
-/// than two at once only queue behind the single writer of SQLite.
-const CONCURRENT: usize = 2;
 /// How long a worker may be silent about a job before another takes it.
 const LEASE: Duration = Duration::from_secs(60);
 /// One job may not take longer.
 const TIME_LIMIT: Duration = Duration::from_secs(300);
 /// Without a wake-up call the worker looks this often, for jobs of other processes.
 const POLL: Duration = Duration::from_secs(5);
+/// A job of the other lane may be due for as long as all its places are taken: no lane spins on it.
+const SHORTEST_REST_MS: i64 = 250;
 /// Jobs done by one call of [`App::run_due_jobs`], so that jobs that queue jobs cannot hold it for ever.
 const PER_CALL: usize = 1000;
+
+/// The two kinds of waiting. They never share places: deliveries wait for other people's servers,
+/// and a dead one must not hold up anybody's notes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lane {
+    /// Webhook deliveries.
+    Deliveries,
+    /// All other jobs.
+    Others,
+}
+
+impl Lane {
+    /// Jobs at work at the same time. Of the others most read and write one meeting's notes, and
+    /// more than two at once only queue behind the single writer of SQLite.
+    const fn places(self) -> usize {
+        match self {
+            Lane::Deliveries => 32,
+            Lane::Others => 2,
+        }
+    }
+}
 
 /// What follows a job that went well.
 struct Outcome {
@@ -52,57 +73,83 @@ impl App {
     pub async fn run_due_jobs(&self, ctx: &Ctx) -> Result<usize> {
         let mut tried = 0;
         while tried < PER_CALL {
-            let jobs = self.jobs_claim(ctx.now).await?;
+            let mut jobs = self.jobs_claim(Lane::Others, Lane::Others.places()).await?;
+            jobs.extend(
+                self.jobs_claim(Lane::Deliveries, Lane::Deliveries.places())
+                    .await?,
+            );
             if jobs.is_empty() {
                 break;
             }
             tried += jobs.len();
             stream::iter(jobs)
-                .for_each_concurrent(CONCURRENT, |job| self.job_handle(ctx.now, job))
+                .for_each_concurrent(Lane::Others.places(), |job| self.job_handle(ctx.now, job))
                 .await;
         }
         Ok(tried)
     }
 
-    /// Works until `stop`: on a wake-up call, when the next job is due, and every few seconds.
-    /// The jobs at hand are finished first.
-    pub(crate) async fn jobs_work(&self, stop: CancellationToken) {
-        while !stop.is_cancelled() {
-            let wait = match self.jobs_turn().await {
-                Ok(wait) => wait,
-                Err(error) => {
-                    tracing::warn!(%error, "the jobs cannot be reached; trying again");
-                    POLL
+    /// Works until `stop`: on a wake-up call, when a place is free, and every few seconds. The
+    /// jobs at hand are finished first.
+    pub(crate) async fn jobs_work(&self, lane: Lane, stop: CancellationToken) {
+        let woken = match lane {
+            Lane::Deliveries => &self.inner.jobs.deliveries,
+            Lane::Others => &self.inner.jobs.others,
+        };
+        // Tasks of their own: a job in the middle of a transaction must go on while this one waits
+        // for the writer.
+        let mut at_work = JoinSet::new();
+        loop {
+            let mut rest = POLL;
+            let free = lane.places() - at_work.len();
+            if free > 0 && !stop.is_cancelled() {
+                match self.jobs_claim(lane, free).await {
+                    Ok(jobs) if jobs.is_empty() => rest = self.jobs_rest().await,
+                    Ok(jobs) => {
+                        // More than fitted may be due: look again as soon as these have begun.
+                        rest = Duration::ZERO;
+                        for job in jobs {
+                            let app = self.clone();
+                            at_work.spawn(async move { app.job_handle(app.now(), job).await });
+                        }
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "the jobs cannot be reached; trying again")
+                    }
                 }
-            };
+            }
+            if stop.is_cancelled() && at_work.is_empty() {
+                return;
+            }
             tokio::select! {
-                () = stop.cancelled() => break,
-                () = self.inner.jobs.notify.notified() => {}
-                () = tokio::time::sleep(wait) => {}
+                Some(_) = at_work.join_next(), if !at_work.is_empty() => {}
+                () = stop.cancelled(), if !stop.is_cancelled() => {}
+                () = woken.notified() => {}
+                () = tokio::time::sleep(rest) => {}
             }
         }
     }
 
-    /// One turn of the worker; gives how long it may rest.
-    async fn jobs_turn(&self) -> Result<Duration> {
-        // One claim at a time, so that a stop is seen between two.
-        let jobs = self.jobs_claim(self.now()).await?;
-        if !jobs.is_empty() {
-            stream::iter(jobs)
-                .for_each_concurrent(CONCURRENT, |job| self.job_handle(self.now(), job))
-                .await;
-            return Ok(Duration::ZERO);
-        }
-        let next = self.store().read().await?.job_next_at().await?;
-        let millis = next.map_or(i64::MAX, |at| at.millis_since(self.now()).max(1));
-        Ok(POLL.min(Duration::from_millis(u64::try_from(millis).unwrap_or(1))))
+    /// How long a worker without due jobs may rest: until the next one is due, at most [`POLL`].
+    async fn jobs_rest(&self) -> Duration {
+        let next = match self.store().read().await {
+            Ok(mut conn) => conn.job_next_at().await.ok().flatten(),
+            Err(_) => None,
+        };
+        let millis = next.map_or(i64::MAX, |at| {
+            at.millis_since(self.now()).max(SHORTEST_REST_MS)
+        });
+        POLL.min(Duration::from_millis(u64::try_from(millis).unwrap_or(1)))
     }
 
-    async fn jobs_claim(&self, now: Timestamp) -> Result<Vec<Job>> {
-        let node = self.node_id().to_string();
+    async fn jobs_claim(&self, lane: Lane, places: usize) -> Result<Vec<Job>> {
+        let (node, now) = (self.node_id().to_string(), self.now());
         let mut tx = self.store().begin().await?;
-        let limit = i64::try_from(CONCURRENT).unwrap_or(1);
-        let jobs = tx.job_claim(&node, now, now.plus(LEASE), limit).await?;
+        let limit = i64::try_from(places).unwrap_or(1);
+        let deliveries = lane == Lane::Deliveries;
+        let jobs = tx
+            .job_claim(&node, now, now.plus(LEASE), limit, deliveries)
+            .await?;
         tx.commit().await?;
         Ok(jobs)
     }

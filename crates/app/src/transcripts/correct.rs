@@ -161,8 +161,8 @@ impl App {
     }
 }
 
-/// One's own words are one's own to change; those of others, and who said them, need the right
-/// to edit notes, or a recorder's key.
+/// One's own words are one's own to change; those of others, and who said them, are for who runs
+/// the meeting, or for a recorder's key.
 fn may_change(ctx: &Ctx, access: &Access, segment: &Segment, renamed: bool) -> Result<()> {
     let own = access.participant_id.is_some() && segment.participant_id == access.participant_id;
     let recorder = own_action(&ctx.actor, MeetingAction::Consent) == MeetingAction::Attribute;
@@ -173,7 +173,7 @@ fn may_change(ctx: &Ctx, access: &Access, segment: &Segment, renamed: bool) -> R
         &ctx.actor,
         Some(access.role),
         access.meeting.id,
-        MeetingAction::EditNotes,
+        MeetingAction::Manage,
     )
 }
 

@@ -274,7 +274,7 @@ async fn a_body_at_the_door_may_be_absent_or_null_but_not_wrong() {
         ("application/json", "", 200),
         ("application/json", "null", 200),
         ("application/json", "{}", 200),
-        ("application/json", "[", 400),
+        ("application/json", "{", 400),
         ("application/json", "7", 422),
         ("application/json", r#"{"name":7}"#, 422),
         ("text/plain", "{}", 415),
