@@ -9,14 +9,14 @@ fn an_unknown_key_stops_the_start_with_a_line_that_names_it() {
     let folder = tempfile::tempdir().expect("a folder");
     fs::write(
         folder.path().join("meetmind.toml"),
-        "[http]\nheader_timeot_s = 3\n",
+        "[http]\nheader_timeout_sec = 3\n",
     )
     .expect("a file");
     let output = run(meetmind(folder.path()).arg("serve"));
     assert!(!output.status.success());
     let line = stderr(&output);
     assert!(
-        line.contains("http.header_timeot_s") && line.contains("http.header_timeout_s"),
+        line.contains("http.header_timeout_sec") && line.contains("http.header_timeout_s"),
         "{line}"
     );
     assert_eq!(line.lines().count(), 1, "{line}");

@@ -149,7 +149,7 @@ impl World {
             (Caller::Admin, admin, other_place.clone()),
             (
                 Caller::FullKey,
-                by_key(&host, &Scope::ALL),
+                by_key(&host, Scope::ALL),
                 host_place.clone(),
             ),
         ];
