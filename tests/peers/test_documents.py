@@ -60,7 +60,9 @@ def test_schemathesis_finds_no_fault(fuzzed, person, tmp_path, who, phases, only
     examples = os.environ.get("MEETMIND_FUZZ_EXAMPLES", "4")
     arguments = [
         sys.executable, "-m", "schemathesis.cli", "run", f"{fuzzed.url}/openapi.json",
-        "--phases", phases, "--max-examples", examples, "--workers", "2", "--seed", "1", "--no-shrink",
+        # One worker: with more, the same seed gives other orders, and Python 3.11's `ast` fails at times
+        # ("recursion depth mismatch": its counter is shared by threads).
+        "--phases", phases, "--max-examples", examples, "--workers", "1", "--seed", "1", "--no-shrink",
         "--generation-database", "none", "--checks", ",".join(CHECKS), "--no-color",
         "--exclude-path-regex", ENDS_ITSELF,
     ]
