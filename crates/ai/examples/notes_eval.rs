@@ -1,6 +1,6 @@
 //! Prints the notes of real meetings and measures topic boundaries, answers and time.
 //!
-//! `cargo run --release -p meetmind-ai --example notes_eval -- ../shared/data/meetings [quiet]`
+//! `cargo run --release -p meetmind-ai --example notes_eval -- FOLDER [quiet]`
 //! reads every QMSum-shaped `*.json` of the folder, giving each turn a time at 150 words a minute.
 
 use std::{error::Error, fs, path::PathBuf, time::Instant};
