@@ -1,7 +1,7 @@
 //! What happens at the same time, on both engines; and guests, whose tokens no endpoint of this
 //! part makes.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use meetmind_core::{
     Actor, Code, Ctx, Id, MeetingRole, Participant, ParticipantState, Result, SessionId, UserId,
@@ -214,23 +214,4 @@ async fn a_token_of_a_session_that_is_another_users_is_refused() {
     claims.sid = Some(SessionId::from_uuid(other.uuid()));
     let token = signer.sign(&claims).expect("a token");
     test.app.authenticate(&token).await.expect("good");
-}
-
-/// Not a timed test: prints what the hot path costs. Run with `--ignored --nocapture`.
-#[tokio::test]
-#[ignore = "a measurement"]
-async fn measure_authentication() {
-    let test = TestApp::new().await;
-    let anna = register(&test.app, "anna@example.com")
-        .await
-        .expect("an account");
-    const ROUNDS: u32 = 100_000;
-    let start = Instant::now();
-    for _ in 0..ROUNDS {
-        test.app
-            .authenticate(&anna.access_token)
-            .await
-            .expect("good");
-    }
-    println!("{:?} per authentication", start.elapsed() / ROUNDS);
 }
