@@ -1,0 +1,1 @@
+//! The protocol of agent workers: registration, jobs, dispatch; a state machine without IO.

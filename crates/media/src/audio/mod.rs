@@ -1,0 +1,1 @@
+//! Sound: Opus, levels, mixing.

@@ -1,0 +1,1 @@
+//! Sockets, threads and clocks: the only place of this crate that does IO.

@@ -1,0 +1,1 @@
+//! What a subscriber is sent of a track: layer choice, rewriting, allocation; pure.

@@ -1,0 +1,1 @@
+//! Recordings: Ogg and WebM files out of packets.

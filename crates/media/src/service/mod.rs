@@ -1,0 +1,1 @@
+//! LiveKit's server APIs (Twirp): requests, answers and errors on the wire.

@@ -1,0 +1,1 @@
+//! LiveKit's signalling on the wire: frames, join requests, SDP.
