@@ -12,6 +12,7 @@ mod peer;
 pub mod record;
 mod room;
 pub mod service;
+mod shard;
 pub mod signal;
 mod token;
 pub mod webhook;
