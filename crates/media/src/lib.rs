@@ -6,15 +6,15 @@
 
 pub mod agents;
 pub mod audio;
-mod driver;
+pub mod driver;
 pub mod forward;
 mod peer;
 pub mod record;
-mod room;
+pub mod room;
 pub mod service;
 mod shard;
 pub mod signal;
-mod token;
+pub mod token;
 pub mod webhook;
 
 pub use token::{RoomGrant, TokenError, access_token};

@@ -12,9 +12,11 @@ use livekit_protocol::signal_request::Message as Request;
 use rand::rngs::StdRng;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::driver::Outbox;
+use crate::driver::{Datagram, Machine, Outbox};
 use crate::peer::ConnectionKey;
-use crate::room::{CallError, Join, Refusal, Room, RoomEvent, Settings, SignalSink, Step};
+use crate::room::{CallError, Refusal, Room, RoomEvent, Settings, SignalSink, Step};
+use crate::service::{RoomAnswer, RoomCall};
+use crate::signal::join::Join;
 
 /// Names one signal connection: the participant, and which of its connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,39 +39,13 @@ pub(crate) enum Command {
     SignalClosed(SignalId),
     /// A server call.
     Call {
-        call: Box<Call>,
-        reply: oneshot::Sender<Result<Answer, CallError>>,
+        call: Box<RoomCall>,
+        reply: oneshot::Sender<Result<RoomAnswer, CallError>>,
     },
+    /// Whether a recording of the room runs, so that its clients can say so.
+    SetRecording { room: String, active: bool },
     /// No more joins; everybody is told to come back elsewhere or later.
     Drain { reply: oneshot::Sender<()> },
-}
-
-/// The server calls that one room answers, and the list of rooms.
-#[derive(Debug)]
-pub(crate) enum Call {
-    CreateRoom(proto::CreateRoomRequest),
-    ListRooms(Vec<String>),
-    DeleteRoom(String),
-    ListParticipants(String),
-    GetParticipant { room: String, identity: String },
-    RemoveParticipant { room: String, identity: String },
-    MuteTrack(proto::MuteRoomTrackRequest),
-    UpdateParticipant(proto::UpdateParticipantRequest),
-    UpdateSubscriptions(proto::UpdateSubscriptionsRequest),
-    SendData(proto::SendDataRequest),
-    UpdateRoomMetadata { room: String, metadata: String },
-    SetRecording { room: String, active: bool },
-}
-
-/// What a call answers.
-#[derive(Debug)]
-pub(crate) enum Answer {
-    Done,
-    Room(Box<proto::Room>),
-    Rooms(Vec<proto::Room>),
-    Participant(Box<proto::ParticipantInfo>),
-    Participants(Vec<proto::ParticipantInfo>),
-    Track(Box<proto::TrackInfo>),
 }
 
 /// The rooms of one shard.
@@ -144,7 +120,7 @@ impl Shard {
     fn room(
         &mut self,
         name: &str,
-        config: &proto::RoomConfiguration,
+        config: &proto::CreateRoomRequest,
         now: Instant,
         out: &mut Outbox,
     ) -> u64 {
@@ -177,9 +153,9 @@ impl Shard {
         now: Instant,
         out: &mut Outbox,
     ) -> Result<SignalId, Refusal> {
-        if join.request.reconnect {
+        if join.reconnect {
             let resumed = self.names.get(&join.room).copied().and_then(|room| {
-                let (identity, sid) = (&join.identity, &join.request.participant_sid);
+                let (identity, sid) = (&join.identity, &join.participant_sid);
                 let sink = sink.clone();
                 self.with_room(room, now, out, |room, step| {
                     room.resume(identity, sid, sink, step)
@@ -197,8 +173,7 @@ impl Shard {
         if self.draining {
             return Err(Refusal::Draining);
         }
-        let config = join.room_config.clone().unwrap_or_default();
-        let room = self.room(&join.room, &config, now, out);
+        let room = self.room(&join.room, &join.room_settings, now, out);
         self.next_participant += 1;
         let participant = self.next_participant;
         self.members.insert(participant, room);
@@ -217,23 +192,21 @@ impl Shard {
         }
     }
 
-    fn call(&mut self, call: Call, now: Instant, out: &mut Outbox) -> Result<Answer, CallError> {
+    fn call(
+        &mut self,
+        call: RoomCall,
+        now: Instant,
+        out: &mut Outbox,
+    ) -> Result<RoomAnswer, CallError> {
         match call {
-            Call::CreateRoom(request) => {
-                let config = proto::RoomConfiguration {
-                    name: request.name.clone(),
-                    empty_timeout: request.empty_timeout,
-                    departure_timeout: request.departure_timeout,
-                    max_participants: request.max_participants,
-                    metadata: request.metadata,
-                    agents: request.agents,
-                    ..proto::RoomConfiguration::default()
-                };
-                let key = self.room(&request.name, &config, now, out);
+            RoomCall::Create(request) => {
+                let name = request.name.clone();
+                let key = self.room(&name, &request, now, out);
                 let room = self.rooms.get(&key).map(Room::describe).unwrap_or_default();
-                Ok(Answer::Room(Box::new(room)))
+                Ok(RoomAnswer::Create(room))
             }
-            Call::ListRooms(names) => {
+            RoomCall::List(request) => {
+                let names = request.names;
                 let mut rooms: Vec<_> = self
                     .rooms
                     .values()
@@ -241,59 +214,69 @@ impl Shard {
                     .map(Room::describe)
                     .collect();
                 rooms.sort_by(|a, b| a.name.cmp(&b.name));
-                Ok(Answer::Rooms(rooms))
+                Ok(RoomAnswer::List(proto::ListRoomsResponse { rooms }))
             }
-            Call::DeleteRoom(name) => self.in_room(&name, now, out, |room, step| {
+            RoomCall::Delete(request) => self.in_room(&request.room, now, out, |room, step| {
                 room.finish(proto::DisconnectReason::RoomDeleted, step);
-                Ok(Answer::Done)
+                Ok(RoomAnswer::Delete(proto::DeleteRoomResponse {}))
             }),
-            Call::ListParticipants(name) => self.in_room(&name, now, out, |room, _| {
-                Ok(Answer::Participants(room.describe_participants()))
+            RoomCall::ListParticipants(request) => {
+                self.in_room(&request.room, now, out, |room, _| {
+                    let participants = room.describe_participants();
+                    Ok(RoomAnswer::ListParticipants(
+                        proto::ListParticipantsResponse { participants },
+                    ))
+                })
+            }
+            RoomCall::GetParticipant(request) => {
+                self.in_room(&request.room, now, out, |room, _| {
+                    let participant = room.get_participant(&request.identity)?;
+                    Ok(RoomAnswer::GetParticipant(participant))
+                })
+            }
+            RoomCall::RemoveParticipant(request) => {
+                self.in_room(&request.room, now, out, |room, step| {
+                    room.remove_participant(&request.identity, step)?;
+                    Ok(RoomAnswer::RemoveParticipant(
+                        proto::RemoveParticipantResponse {},
+                    ))
+                })
+            }
+            RoomCall::MuteTrack(request) => self.in_room(&request.room, now, out, |room, step| {
+                let track = Some(room.mute_published_track(&request, step)?);
+                Ok(RoomAnswer::MuteTrack(proto::MuteRoomTrackResponse {
+                    track,
+                }))
             }),
-            Call::GetParticipant { room, identity } => {
-                self.in_room(&room, now, out, |room, _| {
-                    Ok(Answer::Participant(Box::new(room.get_participant(&identity)?)))
-                })
-            }
-            Call::RemoveParticipant { room, identity } => {
-                self.in_room(&room, now, out, |room, step| {
-                    room.remove_participant(&identity, step)?;
-                    Ok(Answer::Done)
-                })
-            }
-            Call::MuteTrack(request) => {
-                self.in_room(&request.room.clone(), now, out, |room, step| {
-                    let track = room.mute_published_track(&request, step)?;
-                    Ok(Answer::Track(Box::new(track)))
-                })
-            }
-            Call::UpdateParticipant(request) => {
+            RoomCall::UpdateParticipant(request) => {
                 self.in_room(&request.room.clone(), now, out, |room, step| {
                     let participant = room.update_participant(request, step)?;
-                    Ok(Answer::Participant(Box::new(participant)))
+                    Ok(RoomAnswer::UpdateParticipant(participant))
                 })
             }
-            Call::UpdateSubscriptions(request) => {
+            RoomCall::UpdateSubscriptions(request) => {
                 self.in_room(&request.room.clone(), now, out, |room, step| {
                     room.update_subscriptions(request, step)?;
-                    Ok(Answer::Done)
+                    Ok(RoomAnswer::UpdateSubscriptions(
+                        proto::UpdateSubscriptionsResponse {},
+                    ))
                 })
             }
-            Call::SendData(request) => {
+            RoomCall::SendData(request) => {
                 self.in_room(&request.room.clone(), now, out, |room, step| {
                     room.send_room_data(request, step);
-                    Ok(Answer::Done)
+                    Ok(RoomAnswer::SendData(proto::SendDataResponse {}))
                 })
             }
-            Call::UpdateRoomMetadata { room, metadata } => {
-                self.in_room(&room, now, out, |room, _| {
-                    Ok(Answer::Room(Box::new(room.update_metadata(metadata)?)))
+            RoomCall::UpdateMetadata(request) => {
+                self.in_room(&request.room, now, out, |room, _| {
+                    let room = room.update_metadata(request.metadata.clone())?;
+                    Ok(RoomAnswer::UpdateMetadata(room))
                 })
             }
-            Call::SetRecording { room, active } => self.in_room(&room, now, out, |room, _| {
-                room.set_recording(active);
-                Ok(Answer::Done)
-            }),
+            RoomCall::ForwardParticipant(_)
+            | RoomCall::MoveParticipant(_)
+            | RoomCall::PerformRpc(_) => Err(CallError::Unimplemented),
         }
     }
 
@@ -302,15 +285,19 @@ impl Shard {
         name: &str,
         now: Instant,
         out: &mut Outbox,
-        work: impl FnOnce(&mut Room, &mut Step<'_>) -> Result<Answer, CallError>,
-    ) -> Result<Answer, CallError> {
+        work: impl FnOnce(&mut Room, &mut Step<'_>) -> Result<RoomAnswer, CallError>,
+    ) -> Result<RoomAnswer, CallError> {
         let key = self.names.get(name).copied();
         key.and_then(|key| self.with_room(key, now, out, work))
             .unwrap_or(Err(CallError::NotFound("the room")))
     }
 
-    /// Does what the rest of the program asks.
-    pub(crate) fn command(&mut self, command: Command, now: Instant, out: &mut Outbox) {
+}
+
+impl Machine for Shard {
+    type Command = Command;
+
+    fn command(&mut self, command: Command, now: Instant, out: &mut Outbox) {
         match command {
             Command::Join { join, sink, reply } => {
                 let joined = self.join(*join, sink, now, out);
@@ -336,6 +323,11 @@ impl Shard {
             Command::Call { call, reply } => {
                 let _ = reply.send(self.call(*call, now, out));
             }
+            Command::SetRecording { room, active } => {
+                if let Some(room) = self.names.get(&room).copied() {
+                    self.with_room(room, now, out, |room, _| room.set_recording(active));
+                }
+            }
             Command::Drain { reply } => {
                 self.draining = true;
                 let rooms: Vec<u64> = self.rooms.keys().copied().collect();
@@ -347,11 +339,10 @@ impl Shard {
         }
     }
 
-    /// One datagram for one of our connections.
-    pub(crate) fn datagram(
+    fn datagram(
         &mut self,
         connection: u64,
-        datagram: str0m::net::Receive<'_>,
+        datagram: Datagram<'_>,
         now: Instant,
         out: &mut Outbox,
     ) {
@@ -365,8 +356,7 @@ impl Shard {
         });
     }
 
-    /// A burst of datagrams is over: what they caused is sent.
-    pub(crate) fn flush(&mut self, now: Instant, out: &mut Outbox) {
+    fn flush(&mut self, now: Instant, out: &mut Outbox) {
         let rooms: Vec<u64> = self
             .rooms
             .iter()
@@ -378,8 +368,7 @@ impl Shard {
         }
     }
 
-    /// Lets time pass.
-    pub(crate) fn timeout(&mut self, now: Instant, out: &mut Outbox) {
+    fn timeout(&mut self, now: Instant, out: &mut Outbox) {
         let due: Vec<u64> = self
             .rooms
             .iter()
@@ -391,8 +380,7 @@ impl Shard {
         }
     }
 
-    /// The soonest moment at which [`Self::timeout`] has work; none without rooms.
-    pub(crate) fn next_timeout(&self) -> Option<Instant> {
+    fn next_timeout(&self) -> Option<Instant> {
         self.rooms.values().map(Room::next_timeout).min()
     }
 }

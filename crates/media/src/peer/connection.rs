@@ -15,11 +15,12 @@ use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
 use str0m::channel::{ChannelConfig, ChannelId, Reliability};
 use str0m::format::{CodecSpec, PayloadParams};
 use str0m::media::{KeyframeRequestKind, MediaKind, Mid, Pt, Rid};
-use str0m::net::{Protocol, Receive};
+use str0m::net::{Protocol, Receive, TcpType};
 use str0m::rtp::{RtpWrite, Ssrc};
 use str0m::{Candidate, Event, Input, Output, Rtc, RtcConfig, RtcError};
 
-use crate::driver::Outbox;
+use crate::room::STATS_EVERY;
+use crate::driver::{Datagram, Outbox, Path};
 
 /// Names one peer connection within a shard; the demultiplexer finds it by this number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -82,9 +83,14 @@ const MESSAGE_BYTES_MAX: u32 = 128 * 1024;
 /// What SCTP may hold of unsent data per connection, bytes; more waits in the channel's own queue.
 const SCTP_BUFFER_BYTES: usize = 1024 * 1024;
 
+/// How many ways to the client are remembered as accepted.
+const PATHS: usize = 8;
+
 /// One peer connection.
 pub(crate) struct Connection {
     key: ConnectionKey,
+    /// Where checks of the client were accepted from, newest last.
+    paths: Vec<Path>,
     rtc: Rtc,
     deadline: Instant,
     /// Packets were written that the last drain has not seen.
@@ -101,19 +107,16 @@ impl Connection {
         now: Instant,
         out: &mut Outbox,
     ) -> Self {
-        let sends = true;
-        let mut config = RtcConfig::new()
+        let config = RtcConfig::new()
             .set_ice_lite(true)
             .set_rtp_mode(true)
             .enable_opus(true, true)
-            .set_stats_interval(Some(Duration::from_secs(2)))
+            .set_stats_interval(Some(STATS_EVERY))
             .set_sctp_max_message_size(MESSAGE_BYTES_MAX)
             .set_sctp_max_buffered_amount(SCTP_BUFFER_BYTES)
             // Audio is not held back for order: receivers have their own jitter buffer.
-            .set_reordering_size_audio(0);
-        if sends {
-            config = config.enable_bwe(Some(Bitrate::bps(transport.initial_bps)));
-        }
+            .set_reordering_size_audio(0)
+            .enable_bwe(Some(Bitrate::bps(transport.initial_bps)));
         let mut rtc = config.build(now);
         for address in &transport.udp {
             if let Ok(candidate) = Candidate::host(*address, Protocol::Udp) {
@@ -122,7 +125,7 @@ impl Connection {
         }
         for address in &transport.tcp {
             let passive = Candidate::builder().tcp().host(*address);
-            if let Ok(candidate) = passive.tcptype(str0m::net::TcpType::Passive).build() {
+            if let Ok(candidate) = passive.tcptype(TcpType::Passive).build() {
                 rtc.add_local_candidate(candidate);
             }
         }
@@ -130,6 +133,7 @@ impl Connection {
         out.register(&ufrag, key.raw());
         Self {
             key,
+            paths: Vec::new(),
             rtc,
             deadline: now,
             unsent: false,
@@ -150,16 +154,33 @@ impl Connection {
     /// Feeds one datagram. False when it is not for this connection (a check with other credentials).
     pub(crate) fn receive(
         &mut self,
-        datagram: Receive<'_>,
+        datagram: Datagram<'_>,
         now: Instant,
         out: &mut Outbox,
     ) -> bool {
+        let Path {
+            protocol,
+            local,
+            remote,
+        } = datagram.path;
+        let Ok(receive) = Receive::new(protocol, remote, local, datagram.bytes) else {
+            return false;
+        };
         self.flush(now, out);
-        let input = Input::Receive(now, datagram);
+        let input = Input::Receive(now, receive);
         if !self.rtc.accepts(&input) {
             return false;
         }
-        self.change(now, out, |rtc| rtc.handle_input(input));
+        if self.paths.last() != Some(&datagram.path) && !self.paths.contains(&datagram.path) {
+            out.accept(datagram.path, self.key.raw());
+            if self.paths.len() == PATHS {
+                self.paths.remove(0);
+            }
+            self.paths.push(datagram.path);
+        }
+        if let Err(error) = self.change(now, out, |rtc| rtc.handle_input(input)) {
+            self.failed.get_or_insert(error);
+        }
         true
     }
 
@@ -167,7 +188,10 @@ impl Connection {
     pub(crate) fn timeout(&mut self, now: Instant, out: &mut Outbox) {
         if self.unsent || self.deadline <= now {
             self.unsent = false;
-            self.change(now, out, |rtc| rtc.handle_input(Input::Timeout(now)));
+            let result = self.change(now, out, |rtc| rtc.handle_input(Input::Timeout(now)));
+            if let Err(error) = result {
+                self.failed.get_or_insert(error);
+            }
         }
     }
 
@@ -431,7 +455,14 @@ impl Connection {
             let deadline = loop {
                 match self.rtc.poll_output() {
                     Ok(Output::Timeout(at)) => break at,
-                    Ok(Output::Transmit(transmit)) => out.transmit(self.key.raw(), transmit),
+                    Ok(Output::Transmit(transmit)) => {
+                        let path = Path {
+                            protocol: transmit.proto,
+                            local: transmit.source,
+                            remote: transmit.destination,
+                        };
+                        out.send(path, &transmit.contents);
+                    }
                     Ok(Output::Event(event)) => self.events.push_back(event),
                     Err(error) => {
                         self.failed.get_or_insert(error);

@@ -7,6 +7,7 @@ use livekit_protocol::signal_response::Message;
 
 use super::{Room, Step, limits};
 use crate::peer::TrackKey;
+use crate::token::Permissions;
 
 /// Why a call failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -14,6 +15,9 @@ pub enum CallError {
     /// The participant, or the track, is not in the room.
     #[error("{0} was not found")]
     NotFound(&'static str),
+    /// This server does not do it.
+    #[error("this server does not do that")]
+    Unimplemented,
     /// The call asks for what cannot be.
     #[error("{0}")]
     Invalid(&'static str),
@@ -98,7 +102,7 @@ impl Room {
         let Some(participant) = self.participants.get_mut(&key) else {
             return;
         };
-        participant.permission = permission;
+        participant.permission = Permissions::from_proto(&permission);
         let forbidden: Vec<TrackKey> = self
             .tracks
             .values()

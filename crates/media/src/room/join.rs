@@ -10,33 +10,10 @@ use livekit_protocol::signal_response::Message;
 use super::event::RoomEventKind;
 use super::participant::{Budget, Mode, Participant, Signal, SignalSink};
 use super::{Room, Step, enabled_codecs, limits};
-use crate::forward::{Allocator, Level, Quality};
+use super::quality::Quality;
+use crate::forward::Allocator;
 use crate::peer::{CHANNEL_LABELS, Connection, ConnectionKey, ConnectionRole, SendSections};
-
-/// A participant at the door, its token checked.
-#[derive(Debug, Clone)]
-pub struct Join {
-    /// The room's name.
-    pub room: String,
-    /// How a room that does not exist yet is made.
-    pub room_config: Option<proto::RoomConfiguration>,
-    /// Who the token says it is.
-    pub identity: String,
-    /// The name others see.
-    pub name: String,
-    /// Free text of the application, from the token.
-    pub metadata: String,
-    /// Named values, from the token.
-    pub attributes: HashMap<String, String>,
-    /// Standard, agent, egress…
-    pub kind: proto::participant_info::Kind,
-    /// What the token allows.
-    pub permission: proto::ParticipantPermission,
-    /// One peer connection or two.
-    pub mode: Mode,
-    /// What the client asked with.
-    pub request: proto::JoinRequest,
-}
+use crate::signal::join::Join;
 
 /// Why somebody was not let in.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -85,27 +62,19 @@ impl Room {
         }
         let now = step.now;
         let wall_ms = step.wall_ms();
-        let client = join.request.client_info.clone().unwrap_or_default();
-        let settings = join.request.connection_settings.unwrap_or_default();
-        let single = join.mode == Mode::Single;
-        let mut attributes = join.attributes;
-        attributes.extend(join.request.participant_attributes);
+        let single = join.single_peer_connection;
         let info = proto::ParticipantInfo {
             sid: step.sid("PA_"),
             identity: join.identity.clone(),
-            name: join.name,
-            metadata: if join.request.metadata.is_empty() {
-                join.metadata
-            } else {
-                join.request.metadata
-            },
-            attributes,
+            name: join.claims.name.clone(),
+            metadata: join.claims.metadata.clone(),
+            attributes: join.claims.attributes.clone().into_iter().collect(),
             state: State::Joined as i32,
             joined_at: wall_ms / 1000,
             joined_at_ms: wall_ms,
             version: 0,
-            kind: join.kind as i32,
-            client_protocol: client.client_protocol,
+            kind: join.claims.participant_kind() as i32,
+            client_protocol: join.client.client_protocol,
             ..proto::ParticipantInfo::default()
         };
         let connection = |role, out: &mut _| {
@@ -117,15 +86,16 @@ impl Room {
         let mut participant = Participant {
             key,
             info,
-            permission: join.permission,
-            mode: join.mode,
+            permission: join.permissions,
+            claims: join.claims,
+            mode: if single { Mode::Single } else { Mode::Dual },
             signal: Some(Signal {
                 generation: 1,
                 sink,
             }),
             generation: 1,
-            auto_subscribe: settings.auto_subscribe,
-            adaptive_stream: settings.adaptive_stream,
+            auto_subscribe: join.auto_subscribe,
+            adaptive_stream: join.adaptive_stream,
             publisher,
             subscriber,
             sections: SendSections::default(),
@@ -134,7 +104,10 @@ impl Room {
             offer_id: 0,
             incoming: HashMap::new(),
             subscriptions: HashMap::new(),
-            allocator: Allocator::default(),
+            allocator: Allocator::new(),
+            estimate_bps: None,
+            limit_bps: None,
+            desired_bps: 0,
             quality: Quality::default(),
             channels: Default::default(),
             incoming_channels: HashMap::new(),
@@ -145,11 +118,10 @@ impl Room {
             last_signal_at: now,
             joined_at: now,
             gone_since: None,
-            level: Level::default(),
             budget: Budget::new(now),
         };
         let own = proto::ParticipantInfo {
-            permission: Some(participant.permission.clone()),
+            permission: Some(participant.permission.to_proto()),
             ..participant.info.clone()
         };
         let response = proto::JoinResponse {
@@ -174,14 +146,14 @@ impl Room {
         self.had_participants = true;
         self.empty_since = None;
         self.announce(key, false);
-        for request in join.request.add_track_requests {
+        for request in join.add_track_requests {
             self.add_track(key, request, step);
         }
         if !single {
             self.open_channels(key, step);
         }
         self.subscribe_to_all(key, step);
-        match join.request.publisher_offer {
+        match join.publisher_offer {
             Some(offer) => self.on_offer(key, &offer, step),
             None => self.negotiate(key, step),
         }
@@ -315,13 +287,13 @@ impl Room {
         participant.info.disconnect_reason = reason as i32;
         participant.info.version += 1;
         let info = proto::ParticipantInfo {
-            permission: Some(participant.permission.clone()),
+            permission: Some(participant.permission.to_proto()),
             ..participant.info.clone()
         };
         for connection in participant.connections() {
             connection.close(step.now, step.out);
         }
-        self.speakers.forget(key);
+        self.speakers.remove(participant.sid());
         if !participant.permission.hidden {
             self.broadcast(
                 &Message::Update(proto::ParticipantUpdate {

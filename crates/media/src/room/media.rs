@@ -1,19 +1,18 @@
 //! The way of a packet: from its publisher's connection to every subscriber's.
 
-use std::time::Instant;
-
 use livekit_protocol as proto;
 use livekit_protocol::signal_response::Message;
 use str0m::bwe::BweKind;
+use str0m::format::CodecSpec;
 use str0m::media::KeyframeRequest;
 use str0m::rtp::{RtpPacket, RtpWrite};
 use str0m::{Event, IceConnectionState};
 
 use super::event::RoomEventKind;
 use super::participant::Mode;
-use super::track::layer_of;
+use super::track::Track;
 use super::{Room, Step};
-use crate::forward::{Codec, Forwarder, PacketIn, Verdict};
+use crate::forward::{Codec, Dynacast, Forwarder, Keyframe, LayerIndex, LayerRate, PacketIn, SenderReport, Verdict, Wanted};
 use crate::peer::{ConnectionKey, ConnectionRole, TrackKey};
 
 impl Room {
@@ -39,9 +38,13 @@ impl Room {
                 }
             }
             Event::KeyframeRequest(request) => self.on_keyframe_request(key, request, step),
-            Event::EgressBitrateEstimate(BweKind::Twcc(estimate)) => {
+            Event::EgressBitrateEstimate(BweKind::Twcc {
+                estimate,
+                can_probe,
+            }) => {
                 if let Some(participant) = self.participants.get_mut(&key) {
-                    participant.allocator.estimate(estimate.as_u64(), step.now);
+                    // Without feedback from the client the figure is the first guess and means nothing.
+                    participant.estimate_bps = can_probe.then_some(estimate.as_u64());
                 }
                 self.allocate(key, step);
             }
@@ -58,16 +61,29 @@ impl Room {
                 }
             }
             Event::MediaEgressStats(stats) => {
-                if let Some(participant) = self.participants.get_mut(&key) {
-                    participant.quality.egress(&stats, step.now);
+                let Some(participant) = self.participants.get_mut(&key) else {
+                    return;
+                };
+                let track = participant.sections.track(stats.mid);
+                if let Some(track) = track.and_then(|track| self.tracks.get(&track)) {
+                    let codec = track.codec.unwrap_or(Codec::Opus);
+                    participant
+                        .quality
+                        .egress(&stats, codec, track.info.muted, step.now);
                 }
             }
             Event::MediaIngressStats(stats) => {
-                if let Some(participant) = self.participants.get_mut(&key) {
-                    participant.quality.ingress(&stats, step.now);
+                let Some(participant) = self.participants.get_mut(&key) else {
+                    return;
+                };
+                let of = |track: &&Track| track.owner == key && track.mid == Some(stats.mid);
+                if let Some(track) = self.tracks.values().find(of) {
+                    let codec = track.codec.unwrap_or(Codec::Opus);
+                    participant
+                        .quality
+                        .ingress(&stats, codec, track.info.muted, step.now);
                 }
             }
-            Event::SenderFeedback(feedback) => self.on_sender_report(key, &feedback),
             Event::Closed => self.on_connection_lost(key, step),
             _ => {}
         }
@@ -107,68 +123,91 @@ impl Room {
         if let Some(level) = packet.header.ext_vals.audio_level
             && !track.info.muted
         {
-            self.speakers.level(key, level, step.now);
+            self.speakers.observe(
+                participant.sid(),
+                *packet.header.ssrc,
+                level.unsigned_abs(),
+                packet.header.timestamp,
+                step.now,
+            );
         }
         if packet.payload.is_empty() || track.muted_by_server {
             return;
         }
         let payload_type = packet.header.payload_type;
+        let red = participant.publisher.red_of(payload_type);
         let spec = match track.specs.get(&payload_type) {
             Some(spec) => *spec,
             None => {
-                let red = participant.publisher.red_of(payload_type);
                 let Some(spec) = participant.publisher.spec(red.unwrap_or(payload_type)) else {
                     return;
                 };
+                let Some(codec) = codec_of(spec.codec) else {
+                    return;
+                };
                 track.specs.insert(payload_type, spec);
-                track.codec = Some(Codec::from(spec.codec));
+                track.codec = Some(codec);
                 spec
             }
         };
-        let red = participant.publisher.red_of(payload_type).is_some();
-        let codec = *track.codec.get_or_insert_with(|| Codec::from(spec.codec));
-        let encrypted = track.info.encryption != proto::encryption::Type::None as i32;
+        let Some(codec) = track.codec else {
+            return;
+        };
+        let report = packet.last_sender_info.as_ref().map(|info| SenderReport {
+            ntp_time: info.ntp_time,
+            rtp_time: info.rtp_time.numer() as u32,
+        });
         let input = PacketIn {
             layer,
+            source: *packet.header.ssrc,
             seq: *packet.seq_no,
             rtp_time: packet.header.timestamp,
             marker: packet.header.marker,
             payload: &packet.payload,
             received: packet.timestamp,
-            keyframe: codec.is_keyframe(&packet.payload, encrypted),
+            report,
+            keyframe: codec.keyframe(&packet.payload),
         };
-        track.layers.packet(&input, step.now);
-        if input.keyframe {
-            track.keyframes.arrived(layer, step.now);
-        }
-        let muted = track.info.muted;
-        let subscribers = std::mem::take(&mut track.subscribers);
-        let mut wanted: Option<usize> = None;
-        for listener in &subscribers {
-            if let Some(layer) = self.forward(*listener, track_key, codec, &spec, red, &input, packet)
-            {
-                wanted = Some(wanted.map_or(layer, |other| other.max(layer)));
-                self.ask_keyframe(track_key, layer, step);
+        if !codec.is_audio() {
+            let bytes = packet.payload.len();
+            track.layers.packet(layer, 0, bytes, packet.header.marker, step.now);
+            if input.keyframe != Keyframe::No {
+                track.keyframes.keyframe(layer);
             }
         }
-        let _ = (muted, wanted);
+        let subscribers = std::mem::take(&mut track.subscribers);
+        let mut wanted: Option<LayerIndex> = None;
+        for listener in &subscribers {
+            let waits = self.forward(
+                *listener,
+                track_key,
+                Encoding {
+                    codec,
+                    spec,
+                    red: red.is_some(),
+                },
+                &input,
+                packet,
+            );
+            wanted = wanted.max(waits);
+        }
         if let Some(track) = self.tracks.get_mut(&track_key) {
             track.subscribers = subscribers;
+        }
+        if let Some(layer) = wanted {
+            self.ask_keyframe(track_key, layer, step);
         }
     }
 
     /// Forwards one packet to one subscriber. Answers the layer whose keyframe it waits for.
-    #[expect(clippy::too_many_arguments, reason = "the packet and what was found out about it")]
     fn forward(
         &mut self,
         listener: u64,
         track: TrackKey,
-        codec: Codec,
-        spec: &str0m::format::CodecSpec,
-        red: bool,
+        encoding: Encoding,
         input: &PacketIn<'_>,
         packet: &RtpPacket,
-    ) -> Option<usize> {
+    ) -> Option<LayerIndex> {
         let participant = self.participants.get_mut(&listener)?;
         let subscription = participant.subscriptions.get_mut(&track)?;
         if !subscription.negotiated || subscription.settings.disabled {
@@ -194,13 +233,13 @@ impl Room {
         let payload_type = match known {
             Some((_, to)) => *to,
             None => {
-                let to = sender.payload_type(mid, spec, red);
+                let to = sender.payload_type(mid, &encoding.spec, encoding.red);
                 subscription.payload_types.push((theirs, to));
                 to
             }
         }?;
         let forwarder = subscription.forwarder.get_or_insert_with(|| {
-            let mut forwarder = Forwarder::new(codec, 1);
+            let mut forwarder = Forwarder::new(encoding.codec, 1);
             forwarder.set_target((!subscription.paused).then_some(input.layer));
             forwarder
         });
@@ -211,6 +250,7 @@ impl Room {
             rtp_time,
             vp8,
             nackable,
+            missed: _,
         } = verdict
         {
             let mut extensions = packet.header.ext_vals.clone();
@@ -248,7 +288,7 @@ impl Room {
         key: u64,
         packet: &RtpPacket,
         step: &mut Step<'_>,
-    ) -> Option<(TrackKey, usize)> {
+    ) -> Option<(TrackKey, LayerIndex)> {
         let participant = self.participants.get_mut(&key)?;
         let ssrc = packet.header.ssrc;
         if let Some(place) = participant.incoming.get(&ssrc) {
@@ -259,8 +299,10 @@ impl Room {
             .tracks
             .values_mut()
             .find(|track| track.owner == key && track.mid == Some(mid))?;
-        let layer = layer_of(rid, &track.info);
-        track.layers.stream(layer, rid);
+        let layer = track.layers.by_rid(rid.as_deref())?;
+        if !track.rids.iter().any(|(known, _)| *known == layer) {
+            track.rids.push((layer, rid));
+        }
         participant.incoming.insert(ssrc, (track.key, layer));
         Some((track.key, layer))
     }
@@ -276,21 +318,38 @@ impl Room {
         let layer = participant
             .subscriptions
             .get(&track)
-            .and_then(|subscription| subscription.forwarder.as_ref()?.current());
+            .and_then(|subscription| subscription.forwarder.as_ref()?.layer());
         if let Some(layer) = layer {
             self.ask_keyframe(track, layer, step);
         }
     }
 
     /// Asks the publisher for a keyframe of one layer, unless it was asked a moment ago.
-    pub(super) fn ask_keyframe(&mut self, track: TrackKey, layer: usize, step: &mut Step<'_>) {
-        let Some(track) = self.tracks.get_mut(&track) else {
+    pub(super) fn ask_keyframe(&mut self, key: TrackKey, layer: LayerIndex, step: &mut Step<'_>) {
+        let due = self
+            .tracks
+            .get_mut(&key)
+            .is_some_and(|track| track.keyframes.request(layer, step.now));
+        if due {
+            self.send_keyframe_request(key, layer, step);
+        }
+    }
+
+    pub(super) fn send_keyframe_request(
+        &mut self,
+        key: TrackKey,
+        layer: LayerIndex,
+        step: &mut Step<'_>,
+    ) {
+        let Some(track) = self.tracks.get(&key) else {
             return;
         };
-        if !track.keyframes.ask(layer, step.now) {
-            return;
-        }
-        let (owner, mid, rid) = (track.owner, track.mid, track.layers.rid(layer));
+        let rid = track
+            .rids
+            .iter()
+            .find(|(known, _)| *known == layer)
+            .and_then(|(_, rid)| *rid);
+        let (owner, mid) = (track.owner, track.mid);
         let (Some(mid), Some(participant)) = (mid, self.participants.get_mut(&owner)) else {
             return;
         };
@@ -307,44 +366,64 @@ impl Room {
         let Some(participant) = self.participants.get_mut(&key) else {
             return;
         };
-        let mut wishes = Vec::new();
+        let mut wanted = Vec::new();
         for subscription in participant.subscriptions.values() {
+            let Some(track) = self.tracks.get(&subscription.track) else {
+                continue;
+            };
             if !subscription.negotiated || subscription.kind.is_audio() {
                 continue;
             }
-            if let Some(track) = self.tracks.get(&subscription.track) {
-                wishes.push(crate::forward::Wish::new(
-                    subscription.track,
-                    &track.info,
-                    &track.layers,
-                    &subscription.settings,
-                    now,
-                ));
-            }
+            let wish = track.layers.wish(&subscription.settings);
+            let layers = (0..track.layers.count())
+                .map(|layer| LayerRate {
+                    bps: track.layers.bps(layer, now),
+                    live: track.layers.live(layer),
+                })
+                .collect();
+            wanted.push(Wanted {
+                key: subscription.track,
+                screen: track.info.source == proto::TrackSource::ScreenShare as i32,
+                priority: subscription.settings.priority,
+                enabled: wish.enabled && !track.info.muted,
+                max_layer: wish.max_layer,
+                layers,
+            });
         }
-        wishes.sort_unstable_by_key(|wish| wish.track);
-        let decision = participant.allocator.allocate(&wishes, now);
-        let mut states = Vec::new();
-        for (track_key, target) in decision.targets {
-            let Some(subscription) = participant.subscriptions.get_mut(&track_key) else {
+        wanted.sort_unstable_by_key(|wanted| wanted.key);
+        let bandwidth = match (participant.estimate_bps, participant.limit_bps) {
+            (Some(estimate), Some(limit)) => Some(estimate.min(limit)),
+            (estimate, limit) => estimate.or(limit),
+        };
+        let decision = participant.allocator.update(bandwidth, &wanted, now);
+        for (track, target) in decision.targets {
+            let Some(subscription) = participant.subscriptions.get_mut(&track) else {
                 continue;
             };
-            subscription.paused = target.is_none() && !subscription.settings.disabled;
             if let Some(forwarder) = &mut subscription.forwarder {
                 forwarder.set_target(target);
+                if let Some(track) = self.tracks.get(&track) {
+                    let fps = track.layers.wish(&subscription.settings).max_fps;
+                    let most = target
+                        .filter(|_| fps > 0)
+                        .map_or(u8::MAX, |layer| track.layers.temporal_for_fps(layer, fps, now));
+                    forwarder.set_max_temporal(most);
+                }
+            }
+            subscription.paused = target.is_none();
+        }
+        let mut states = Vec::new();
+        for change in decision.changes {
+            if let Some(track) = self.tracks.get(&change.key) {
+                states.push((track.owner, track.info.sid.clone(), change.state));
             }
         }
-        for (track_key, state) in decision.states {
-            let Some(track) = self.tracks.get(&track_key) else {
-                continue;
-            };
-            states.push((track.owner, track.info.sid.clone(), state));
-        }
-        if let Some(bps) = decision.desired_bps {
-            let connection = participant.sender().key();
-            participant
-                .sender()
-                .set_desired_bitrate(bps, now, step.out);
+        // The probe is only disturbed when what is worth reaching has changed much.
+        if decision.desired_bps.abs_diff(participant.desired_bps) * 10 > participant.desired_bps {
+            participant.desired_bps = decision.desired_bps;
+            let sender = participant.sender();
+            sender.set_desired_bitrate(decision.desired_bps, now, step.out);
+            let connection = sender.key();
             self.touched.push(connection);
         }
         if states.is_empty() {
@@ -369,44 +448,61 @@ impl Room {
         }
     }
 
-    /// Layers of one source are aligned by the sender's own clock, once it has told it.
-    fn on_sender_report(&mut self, key: u64, feedback: &str0m::media::SenderFeedback) {
-        let _ = (key, feedback);
-    }
-
-    /// The largest quality anybody wants of a track may have changed: its publisher can stop or start layers.
-    pub(super) fn wanted_changed(&mut self, track_key: TrackKey, step: &mut Step<'_>) {
-        let Some(track) = self.tracks.get_mut(&track_key) else {
+    /// The quality somebody wants of a track may have changed: its publisher can stop or start layers.
+    pub(super) fn wanted_changed(&mut self, key: TrackKey, subscriber: u64, step: &mut Step<'_>) {
+        let Some(track) = self.tracks.get_mut(&key) else {
             return;
         };
         if !track.kind().is_video() {
             return;
         }
-        let wanted = track
-            .subscribers
-            .iter()
-            .filter_map(|subscriber| {
-                let participant = self.participants.get(subscriber)?;
-                let settings = &participant.subscriptions.get(&track_key)?.settings;
-                Some(crate::forward::wanted_quality(settings, &track.info))
-            })
-            .max_by_key(|quality| *quality as i32 % 3 + i32::from(*quality as i32 == 3) * -9)
-            .unwrap_or(proto::VideoQuality::Off);
-        track.dynacast.want(wanted, step.now);
-        self.send_dynacast(track_key, step.now);
+        let wish = self
+            .participants
+            .get(&subscriber)
+            .and_then(|participant| participant.subscriptions.get(&key))
+            .map(|subscription| track.layers.wish(&subscription.settings));
+        let quality = wish.map_or(proto::VideoQuality::Off, |wish| wish.quality);
+        let codec = track.info.mime_type.clone();
+        let update = track.dynacast.want(subscriber, &codec, quality, step.now);
+        self.send_dynacast(key, update);
     }
 
-    /// Tells the publisher which layers are wanted, when that is due.
-    pub(super) fn send_dynacast(&mut self, track_key: TrackKey, now: Instant) {
-        let Some(track) = self.tracks.get_mut(&track_key) else {
+    /// Tells the publisher which layers are wanted.
+    pub(super) fn send_dynacast(
+        &mut self,
+        key: TrackKey,
+        update: Option<Vec<proto::SubscribedCodec>>,
+    ) {
+        let (Some(track), Some(update)) = (self.tracks.get(&key), update) else {
             return;
         };
-        let Some(update) = track.dynacast.due(&track.info, now) else {
-            return;
-        };
+        let update = Dynacast::update(&track.info.sid, update);
         let owner = track.owner;
         if let Some(owner) = self.participants.get_mut(&owner) {
             owner.send(Message::SubscribedQualityUpdate(update));
         }
+    }
+}
+
+/// How the packets of a payload type are encoded.
+#[derive(Clone, Copy)]
+struct Encoding {
+    codec: Codec,
+    spec: CodecSpec,
+    /// Wrapped in RED (RFC 2198).
+    red: bool,
+}
+
+/// What forwarding has to know of str0m's codec; none for what is not forwarded.
+fn codec_of(codec: str0m::format::Codec) -> Option<Codec> {
+    use str0m::format::Codec as Theirs;
+    match codec {
+        Theirs::Opus => Some(Codec::Opus),
+        Theirs::PCMU | Theirs::PCMA => Some(Codec::Audio8k),
+        Theirs::Vp8 => Some(Codec::Vp8),
+        Theirs::H264 => Some(Codec::H264),
+        Theirs::Vp9 => Some(Codec::Vp9),
+        Theirs::Av1 => Some(Codec::Av1),
+        _ => None,
     }
 }

@@ -12,6 +12,7 @@ mod join;
 mod media;
 mod participant;
 mod publish;
+mod quality;
 mod signals;
 mod subscribe;
 mod track;
@@ -28,12 +29,14 @@ use rand::rngs::StdRng;
 
 pub use admin::CallError;
 pub use event::{RoomEvent, RoomEventKind};
-pub use join::{Join, Refusal};
+pub use join::Refusal;
 pub use participant::Mode;
 pub(crate) use participant::SignalSink;
+pub(crate) use quality::STATS_EVERY;
 
-use crate::driver::Outbox;
+use crate::driver::{Datagram, Outbox};
 use crate::forward::Speakers;
+use crate::token::ApiKey;
 use crate::peer::{ConnectionKey, ConnectionRole, TrackKey, Transport};
 use participant::Participant;
 use track::Track;
@@ -45,7 +48,7 @@ pub(crate) struct Settings {
     pub(crate) server: proto::ServerInfo,
     pub(crate) ice_servers: Vec<proto::IceServer>,
     /// Signs the tokens with which a client resumes after its own has run out.
-    pub(crate) signer: crate::token::Signer,
+    pub(crate) key: ApiKey,
     /// How long a room nobody joined stays, and one that everybody left.
     pub(crate) empty_timeout: Duration,
     pub(crate) departure_timeout: Duration,
@@ -133,7 +136,7 @@ pub(crate) struct Room {
 
 impl Room {
     /// A room without anybody in it.
-    pub(crate) fn new(name: &str, config: &proto::RoomConfiguration, step: &mut Step<'_>) -> Self {
+    pub(crate) fn new(name: &str, config: &proto::CreateRoomRequest, step: &mut Step<'_>) -> Self {
         let wall_ms = step.wall_ms();
         let seconds = |value: u32, default: Duration| {
             if value == 0 {
@@ -160,7 +163,7 @@ impl Room {
             by_identity: HashMap::new(),
             tracks: HashMap::new(),
             next_track: 0,
-            speakers: Speakers::default(),
+            speakers: Speakers::new(),
             touched: Vec::new(),
             unsent: Vec::new(),
             created_at: step.now,
@@ -218,7 +221,7 @@ impl Room {
         Some(proto::ParticipantInfo {
             is_publisher: !tracks.is_empty(),
             tracks: tracks.iter().map(|track| track.info.clone()).collect(),
-            permission: Some(participant.permission.clone()),
+            permission: Some(participant.permission.to_proto()),
             ..participant.info.clone()
         })
     }
@@ -295,7 +298,7 @@ impl Room {
     pub(crate) fn datagram(
         &mut self,
         key: ConnectionKey,
-        datagram: str0m::net::Receive<'_>,
+        datagram: Datagram<'_>,
         step: &mut Step<'_>,
     ) -> bool {
         let Some(participant) = self.participants.get_mut(&key.participant()) else {

@@ -11,7 +11,9 @@ use str0m::media::{MediaKind, Mid, Pt};
 use str0m::rtp::Ssrc;
 use tokio::sync::mpsc;
 
-use crate::forward::{Allocator, Forwarder, Quality};
+use super::quality::Quality;
+use crate::forward::{Allocator, Forwarder, LayerIndex};
+use crate::token::{Claims, Permissions};
 use crate::peer::{Connection, ConnectionKey, SendSections, TrackKey};
 
 /// The way out of one signal connection; the driver's side encodes and writes.
@@ -66,7 +68,9 @@ pub(crate) struct Participant {
     pub(crate) key: u64,
     /// What the others see, without the tracks.
     pub(crate) info: proto::ParticipantInfo,
-    pub(crate) permission: proto::ParticipantPermission,
+    pub(crate) permission: Permissions,
+    /// What the token said, to be said again in a fresh one.
+    pub(crate) claims: Claims,
     pub(crate) mode: Mode,
     pub(crate) signal: Option<Signal>,
     pub(crate) generation: u64,
@@ -81,9 +85,14 @@ pub(crate) struct Participant {
     pub(crate) offer_again: bool,
     pub(crate) offer_id: u32,
     /// Incoming streams that have been placed.
-    pub(crate) incoming: HashMap<Ssrc, (TrackKey, usize)>,
+    pub(crate) incoming: HashMap<Ssrc, (TrackKey, LayerIndex)>,
     pub(crate) subscriptions: HashMap<TrackKey, Subscription>,
     pub(crate) allocator: Allocator,
+    /// What can be sent to the client, bit/s, as estimated and as limited for a test.
+    pub(crate) estimate_bps: Option<u64>,
+    pub(crate) limit_bps: Option<u64>,
+    /// What the probe was last told to reach, bit/s.
+    pub(crate) desired_bps: u64,
     pub(crate) quality: Quality,
     /// Reliable, lossy, data track: in the order of [`crate::peer::CHANNEL_LABELS`].
     pub(crate) channels: [ChannelQueue; 3],
@@ -100,7 +109,6 @@ pub(crate) struct Participant {
     pub(crate) joined_at: Instant,
     /// Since when nothing reaches the client: its signal or its media is gone.
     pub(crate) gone_since: Option<Instant>,
-    pub(crate) level: crate::forward::Level,
     /// Requests left in the current second.
     pub(crate) budget: Budget,
 }
@@ -176,8 +184,8 @@ impl Participant {
 
     /// Whether the participant may publish from this source.
     pub(crate) fn may_publish(&self, source: i32) -> bool {
-        let sources = &self.permission.can_publish_sources;
-        self.permission.can_publish && (sources.is_empty() || sources.contains(&source))
+        let source = proto::TrackSource::try_from(source).unwrap_or(proto::TrackSource::Unknown);
+        self.permission.may_publish(source)
     }
 
     pub(crate) fn identity(&self) -> &str {

@@ -13,7 +13,7 @@ use super::track::{self, Track};
 use super::{Room, Step, limits};
 use crate::forward::{Dynacast, KeyframeThrottle, Layers};
 use crate::peer::TrackKey;
-use crate::signal::sdp::{self, SectionMsid};
+use crate::signal::sdp::{self, AssignedTrack};
 
 impl Room {
     /// A client announces a track. The answer comes at once; the track is live when its section is negotiated.
@@ -59,8 +59,9 @@ impl Room {
             key: self.next_track,
             owner: key,
             cid: cid.clone(),
-            layers: Layers::new(&info),
-            dynacast: Dynacast::new(&info),
+            layers: Layers::new(&info.layers, step.now),
+            rids: Vec::new(),
+            dynacast: Dynacast::new(&track::codecs(&info), step.now),
             info: info.clone(),
             mid: None,
             specs: HashMap::new(),
@@ -108,14 +109,21 @@ impl Room {
         };
         let single = participant.mode == Mode::Single;
         let receiving = |section: &&sdp::Section| {
+            !section.rejected
+                && matches!(
+                    section.direction,
+                    sdp::Direction::RecvOnly | sdp::Direction::SendRecv
+                )
+        };
+        let is_media = |section: &&sdp::Section| {
             matches!(
-                section.direction,
-                sdp::Direction::RecvOnly | sdp::Direction::SendRecv
+                section.kind,
+                sdp::SectionKind::Audio | sdp::SectionKind::Video
             )
         };
         let mut withdrawn = Vec::new();
         if single {
-            for section in sections.iter().filter(|it| it.is_media()) {
+            for section in sections.iter().filter(is_media) {
                 let mid = Mid::from(section.mid.as_str());
                 if !receiving(&section)
                     && let Some(track) = participant.sections.withdraw(mid)
@@ -140,9 +148,9 @@ impl Room {
             .accept_offer(parsed, step.now, step.out)
             .map_err(|_| "the description cannot be served")?;
         if single {
-            for section in sections.iter().filter(|it| it.is_media()).filter(receiving) {
+            for section in sections.iter().filter(is_media).filter(receiving) {
                 let kind = match section.kind {
-                    sdp::Kind::Audio => MediaKind::Audio,
+                    sdp::SectionKind::Audio => MediaKind::Audio,
                     _ => MediaKind::Video,
                 };
                 participant
@@ -167,13 +175,10 @@ impl Room {
     fn match_sections(&mut self, key: u64, sections: &[sdp::Section]) -> Vec<TrackKey> {
         let mut live = Vec::new();
         for section in sections {
-            let sends = matches!(
-                section.direction,
-                sdp::Direction::SendOnly | sdp::Direction::SendRecv
-            );
-            let Some(cid) = section.track_id.as_deref().filter(|_| sends) else {
+            let cid = section.track_id.as_str();
+            if cid.is_empty() || !section.direction.sends() || section.rejected {
                 continue;
-            };
+            }
             let mid = Mid::from(section.mid.as_str());
             let announced = self
                 .tracks
@@ -202,10 +207,10 @@ impl Room {
         let msids = self.msids(key);
         let mid_to_track_id = msids
             .iter()
-            .map(|(mid, msid)| (mid.clone(), msid.track.clone()))
+            .map(|(mid, assigned)| (mid.clone(), assigned.track_sid.clone()))
             .collect();
         let sdp = if single {
-            sdp::rewrite(answer, &msids)
+            sdp::rewrite_answer(answer, &msids).unwrap_or_else(|_| answer.to_owned())
         } else {
             answer.to_owned()
         };
@@ -221,7 +226,7 @@ impl Room {
 
     /// What each sending section of a participant carries, in LiveKit's naming: the stream is
     /// `<participant sid>|<track sid>`, the track is its sid.
-    pub(super) fn msids(&self, key: u64) -> HashMap<String, SectionMsid> {
+    pub(super) fn msids(&self, key: u64) -> HashMap<String, AssignedTrack> {
         let Some(participant) = self.participants.get(&key) else {
             return HashMap::new();
         };
@@ -231,11 +236,11 @@ impl Room {
             .filter_map(|(mid, track)| {
                 let track = self.tracks.get(&track)?;
                 let owner = self.participants.get(&track.owner)?;
-                let msid = SectionMsid {
-                    stream: format!("{}|{}", owner.sid(), track.info.sid),
-                    track: track.info.sid.clone(),
+                let assigned = AssignedTrack {
+                    participant_sid: owner.sid().to_owned(),
+                    track_sid: track.info.sid.clone(),
                 };
-                Some((mid.to_string(), msid))
+                Some((mid.to_string(), assigned))
             })
             .collect()
     }
@@ -244,12 +249,7 @@ impl Room {
     fn end_stopped(&mut self, key: u64, sections: &[sdp::Section], step: &mut Step<'_>) {
         let sending: Vec<&str> = sections
             .iter()
-            .filter(|section| {
-                matches!(
-                    section.direction,
-                    sdp::Direction::SendOnly | sdp::Direction::SendRecv
-                )
-            })
+            .filter(|section| section.direction.sends() && !section.rejected)
             .map(|section| section.mid.as_str())
             .collect();
         let stopped: Vec<TrackKey> = self
@@ -298,7 +298,6 @@ impl Room {
             if let Some(participant) = self.participants.get_mut(subscriber) {
                 participant.subscriptions.remove(&key);
                 participant.sections.release(key);
-                participant.allocator.forget(key);
             }
         }
         for subscriber in track.subscribers {

@@ -156,7 +156,7 @@ impl Room {
             }
         }
         for track in tracks {
-            self.wanted_changed(track, step);
+            self.wanted_changed(track, key, step);
         }
         self.allocate(key, step);
     }
@@ -219,7 +219,7 @@ impl Room {
             }
             Some(Scenario::SubscriberBandwidth(bps)) => {
                 if let Some(participant) = self.participants.get_mut(&key) {
-                    participant.allocator.limit(u64::try_from(bps).ok().filter(|bps| *bps > 0));
+                    participant.limit_bps = u64::try_from(bps).ok().filter(|bps| *bps > 0);
                 }
                 self.allocate(key, step);
             }

@@ -84,7 +84,7 @@ impl Room {
         if let Some(track) = self.tracks.get_mut(&track_key) {
             track.subscribers.push(key);
         }
-        self.wanted_changed(track_key, step);
+        self.wanted_changed(track_key, key, step);
     }
 
     /// Subscribes to everything that is there, if the client takes everything.
@@ -116,9 +116,8 @@ impl Room {
             return;
         }
         participant.sections.release(track);
-        participant.allocator.forget(track);
         self.forget_subscriber(track, key);
-        self.wanted_changed(track, step);
+        self.wanted_changed(track, key, step);
         self.negotiate_release(key, step);
     }
 
@@ -374,11 +373,13 @@ impl Room {
         let id = participant.offer_id;
         let mid_to_track_id = msids
             .iter()
-            .map(|(mid, msid)| (mid.clone(), msid.track.clone()))
+            .map(|(mid, assigned)| (mid.clone(), assigned.track_sid.clone()))
             .collect();
+        let offer = offer.to_sdp_string();
+        let sdp = sdp::rewrite_answer(&offer, &msids).unwrap_or(offer);
         participant.send(Message::Offer(proto::SessionDescription {
             r#type: "offer".to_owned(),
-            sdp: sdp::rewrite(&offer.to_sdp_string(), &msids),
+            sdp,
             id,
             mid_to_track_id,
         }));

@@ -6,7 +6,7 @@ use livekit_protocol as proto;
 use str0m::format::CodecSpec;
 use str0m::media::{MediaKind, Mid, Pt, Rid};
 
-use crate::forward::{Codec, Dynacast, KeyframeThrottle, Layers};
+use crate::forward::{Codec, Dynacast, KeyframeThrottle, LayerIndex, Layers};
 use crate::peer::TrackKey;
 
 /// A track between its announcement and its end.
@@ -24,6 +24,8 @@ pub(crate) struct Track {
     pub(crate) specs: HashMap<Pt, CodecSpec>,
     pub(crate) codec: Option<Codec>,
     pub(crate) layers: Layers,
+    /// The restriction id under which each layer arrives, for asking keyframes of it.
+    pub(crate) rids: Vec<(LayerIndex, Option<Rid>)>,
     pub(crate) keyframes: KeyframeThrottle,
     pub(crate) dynacast: Dynacast,
     /// Who listens, in the order of their subscription.
@@ -48,27 +50,6 @@ impl Track {
     /// Whether the section `cid` of an offer belongs to this track.
     pub(crate) fn answers_to(&self, cid: &str) -> bool {
         self.cid == cid || self.info.codecs.iter().any(|codec| codec.cid == cid)
-    }
-}
-
-/// The simulcast layer that a restriction id stands for: 0 is the smallest.
-/// LiveKit's clients name them `q`, `h` and `f`; other names are numbered as they come.
-pub(crate) fn layer_of(rid: Option<Rid>, info: &proto::TrackInfo) -> usize {
-    let Some(rid) = rid else { return 0 };
-    let name: &str = &rid;
-    let named = |layers: &[proto::VideoLayer]| {
-        layers
-            .iter()
-            .position(|layer| !layer.rid.is_empty() && layer.rid == name)
-    };
-    match name {
-        "q" => 0,
-        "h" => 1,
-        "f" => 2,
-        other => named(&info.layers)
-            .or_else(|| other.parse::<usize>().ok())
-            .unwrap_or(0)
-            .min(2),
     }
 }
 
@@ -143,4 +124,15 @@ pub(crate) fn sid_prefix(kind: i32, source: i32) -> &'static str {
         (_, true) => "TR_V",
         (_, false) => "TR_A",
     }
+}
+
+/// The names of the codecs a track comes in, its main one first.
+pub(crate) fn codecs(info: &proto::TrackInfo) -> Vec<&str> {
+    if info.codecs.is_empty() {
+        return vec![info.mime_type.as_str()];
+    }
+    info.codecs
+        .iter()
+        .map(|codec| codec.mime_type.as_str())
+        .collect()
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use livekit_protocol as proto;
 use livekit_protocol::DisconnectReason;
 use livekit_protocol::signal_response::Message;
+use meetmind_core::Timestamp;
 
 use super::event::RoomEventKind;
 use super::{Room, Step};
@@ -23,6 +24,7 @@ const SILENT_SIGNAL: Duration = Duration::from_secs(20);
 
 /// Tokens are renewed well before their ten minutes are over, so that a resume always has a valid one.
 const REFRESH_EVERY: Duration = Duration::from_secs(300);
+const TOKEN_TTL: Duration = Duration::from_secs(600);
 
 impl Room {
     pub(super) fn upkeep(&mut self, step: &mut Step<'_>) {
@@ -38,26 +40,21 @@ impl Room {
     }
 
     fn tell_speakers(&mut self, step: &mut Step<'_>) {
-        let changes = self.speakers.tick(step.now);
-        if changes.is_empty() {
+        let speakers = self.speakers.poll(step.now);
+        if speakers.is_empty() {
             return;
         }
-        let (mut speakers, mut facts) = (Vec::new(), Vec::new());
-        for change in changes {
-            let Some(participant) = self.participants.get(&change.participant) else {
-                continue;
-            };
-            speakers.push(proto::SpeakerInfo {
-                sid: participant.sid().to_owned(),
-                level: change.level,
-                active: change.active,
-            });
-            facts.push((
-                participant.identity().to_owned(),
-                change.level,
-                change.active,
-            ));
-        }
+        let facts = speakers
+            .iter()
+            .filter_map(|speaker| {
+                let participant = self
+                    .participants
+                    .values()
+                    .find(|participant| participant.sid() == speaker.sid)?;
+                let identity = participant.identity().to_owned();
+                Some((identity, speaker.level, speaker.active))
+            })
+            .collect();
         self.broadcast(
             &Message::SpeakersChanged(proto::SpeakersChanged { speakers }),
             None,
@@ -73,7 +70,7 @@ impl Room {
                 continue;
             }
             let lost = participant.gone_since.is_some();
-            let (quality, score, differs) = participant.quality.score(lost, step.now);
+            let (quality, score, differs) = participant.quality.tell(lost);
             if differs {
                 changed.push((participant.info.identity.clone(), quality));
             }
@@ -130,13 +127,14 @@ impl Room {
         tracks.sort_unstable();
         let mut owed = Vec::new();
         for key in tracks {
-            self.send_dynacast(key, now);
+            let due = self.tracks.get_mut(&key).and_then(|it| it.dynacast.poll(now));
+            self.send_dynacast(key, due);
             if let Some(track) = self.tracks.get_mut(&key) {
-                owed.extend(track.keyframes.owed(now).into_iter().map(|it| (key, it)));
+                owed.extend(track.keyframes.poll(now).into_iter().map(|it| (key, it)));
             }
         }
         for (track, layer) in owed {
-            self.ask_keyframe(track, layer, step);
+            self.send_keyframe_request(track, layer, step);
         }
         let viewers: Vec<u64> = self
             .participants
@@ -190,18 +188,19 @@ impl Room {
 
     /// Sends a fresh token with the permissions of now.
     pub(super) fn refresh_token(&mut self, key: u64, step: &mut Step<'_>) {
-        let room = self.name().to_owned();
-        let wall_ms = step.wall_ms();
+        let now = Timestamp::from_millis(step.wall_ms());
         let Some(participant) = self.participants.get_mut(&key) else {
             return;
         };
         participant.refreshed_at = step.now;
-        let token = step.settings.signer.refresh(
-            &room,
-            &participant.info,
+        let info = &participant.info;
+        let claims = participant.claims.refresh(
+            &info.name,
+            &info.metadata,
+            info.attributes.clone().into_iter().collect(),
             &participant.permission,
-            wall_ms,
         );
+        let token = step.settings.key.sign(&claims, now, TOKEN_TTL);
         match token {
             Ok(token) => participant.send(Message::RefreshToken(token)),
             Err(error) => tracing::warn!(%error, "a token could not be signed"),
