@@ -13,7 +13,7 @@ pub mod record;
 mod room;
 pub mod service;
 pub mod signal;
-mod token;
+pub mod token;
 pub mod webhook;
 
 pub use token::{RoomGrant, TokenError, access_token};
