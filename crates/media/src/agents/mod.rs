@@ -10,6 +10,7 @@
 //! other, and is dispatched again, a bounded number of times, when its worker is lost.
 
 mod jobs;
+mod loss;
 mod rooms;
 #[cfg(test)]
 mod tests;

@@ -18,6 +18,7 @@ use livekit_protocol::{
 use meetmind_core::Timestamp;
 use prost::Message;
 
+use super::query::Query;
 use crate::token::{ApiKeys, Claims, LimitError, MAX_NAME_BYTES, Permissions};
 
 /// The largest join request after inflation, in bytes; a LiveKit server's limit.
@@ -64,7 +65,7 @@ impl Refusal {
         Self::new(503, "node has exceeded its configured limit")
     }
 
-    /// The room has reached its limit of participants.
+    /// The room has reached its limit of participants. LiveKit's text; the status says that trying later may help.
     pub fn room_full() -> Self {
         Self::new(503, "room has exceeded its max participants")
     }
@@ -395,58 +396,6 @@ fn decode_attributes(text: &str) -> Option<BTreeMap<String, String>> {
         return Some(BTreeMap::new());
     }
     serde_json::from_slice(&base64_of_a_query(text)?).ok()
-}
-
-/// The pairs of a URL's query, decoded; of a name that comes twice the first counts.
-struct Query(BTreeMap<String, String>);
-
-impl Query {
-    fn parse(query: &str) -> Self {
-        let mut pairs = BTreeMap::new();
-        for pair in query.split('&') {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            pairs
-                .entry(percent_decode(name))
-                .or_insert_with(|| percent_decode(value));
-        }
-        Self(pairs)
-    }
-
-    fn get(&self, name: &str) -> &str {
-        self.0.get(name).map_or("", String::as_str)
-    }
-
-    fn flag(&self, name: &str) -> Option<bool> {
-        let value = self.get(name);
-        (!value.is_empty()).then(|| value == "1" || value == "true")
-    }
-}
-
-/// `application/x-www-form-urlencoded`: `+` is a space; a `%` that starts no byte stays as it is.
-fn percent_decode(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&first, tail)) = rest.split_first() {
-        rest = tail;
-        match first {
-            b'+' => bytes.push(b' '),
-            b'%' => {
-                let digit = |at: usize| {
-                    tail.get(at)
-                        .and_then(|digit| char::from(*digit).to_digit(16))
-                };
-                match (digit(0), digit(1)) {
-                    (Some(high), Some(low)) => {
-                        bytes.push((high * 16 + low) as u8);
-                        rest = tail.get(2..).unwrap_or_default();
-                    }
-                    _ => bytes.push(b'%'),
-                }
-            }
-            other => bytes.push(other),
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 #[cfg(test)]

@@ -2,4 +2,5 @@
 
 pub mod frames;
 pub mod join;
+mod query;
 pub mod sdp;
