@@ -113,7 +113,12 @@ impl RtpClock {
         let offset = arrival - media;
         self.base.enter(offset, arrival);
         let base = self.base.peek();
-        Placement { media, wall: media + base, lateness: offset - base, restarted }
+        Placement {
+            media,
+            wall: media + base,
+            lateness: offset - base,
+            restarted,
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::clock::RtpClock;
+use super::lateness::{DelayBounds, Lateness};
 use super::opus::{Decoder, FRAME_SAMPLES, OpusError, SAMPLE_RATE_HZ, packet_facts};
 use super::red::unwrap_red;
 
@@ -27,35 +28,8 @@ const MAX_CONCEAL_SAMPLES: usize = 4_800;
 /// Playout that lags by more than this skips even through speech.
 const HARD_SKIP_SAMPLES: i64 = 14_400;
 
-/// Width of a bin of the lateness histogram: 10 ms.
-const BIN_SAMPLES: i64 = 480;
-const BINS: usize = 100;
-
 /// A frame whose loudest sample stays below this (−46 dBFS) counts as a pause.
 const QUIET_PEAK: u16 = 160;
-
-/// The bounds of the delay between capture and playout.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DelayBounds {
-    /// Never less than this, whatever the network does.
-    pub min: Duration,
-    /// Never more than this; what comes later is lost.
-    pub max: Duration,
-}
-
-impl Default for DelayBounds {
-    /// 20 to 400 ms, for conversation.
-    fn default() -> Self {
-        DelayBounds { min: Duration::from_millis(20), max: Duration::from_millis(400) }
-    }
-}
-
-impl DelayBounds {
-    /// 200 to 900 ms, for recording and transcription, where completeness counts more than delay.
-    pub fn patient() -> Self {
-        DelayBounds { min: Duration::from_millis(200), max: Duration::from_millis(900) }
-    }
-}
 
 /// What a frame is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -116,7 +90,7 @@ pub struct JitterBuffer {
     clock: RtpClock,
     decoder: Decoder,
     bounds: (i64, i64),
-    lateness: Histogram,
+    lateness: Lateness,
     waiting: BTreeMap<i64, Waiting>,
     /// Media time at the end of `ready`; `None` until the first packet's turn.
     cursor: Option<i64>,
@@ -135,12 +109,11 @@ impl JitterBuffer {
     /// # Errors
     /// When the codec cannot be made.
     pub fn new(bounds: DelayBounds, origin: Instant) -> Result<Self, OpusError> {
-        let min = samples_of(bounds.min);
         Ok(JitterBuffer {
             clock: RtpClock::new(SAMPLE_RATE_HZ, origin),
             decoder: Decoder::new()?,
-            bounds: (min, samples_of(bounds.max).max(min)),
-            lateness: Histogram::default(),
+            bounds: bounds.samples(),
+            lateness: Lateness::default(),
             waiting: BTreeMap::new(),
             cursor: None,
             ready: VecDeque::new(),
@@ -178,7 +151,12 @@ impl JitterBuffer {
             self.restart();
         }
         self.lateness.enter(placement.lateness);
-        let waiting = Waiting { seq, samples: facts.samples, dtx: facts.is_dtx(), payload };
+        let waiting = Waiting {
+            seq,
+            samples: facts.samples,
+            dtx: facts.is_dtx(),
+            payload,
+        };
         self.queue(placement.media, waiting, false);
     }
 
@@ -191,7 +169,11 @@ impl JitterBuffer {
             return;
         };
         self.insert(seq, rtp_time, Arc::from(red.primary), arrived);
-        let Some((media, _)) = self.waiting.iter().rev().find(|(_, waiting)| waiting.seq == seq)
+        let Some((media, _)) = self
+            .waiting
+            .iter()
+            .rev()
+            .find(|(_, waiting)| waiting.seq == seq)
         else {
             return;
         };
@@ -199,7 +181,9 @@ impl JitterBuffer {
         let count = red.redundant.len() as u64;
         for (index, block) in red.redundant.iter().enumerate() {
             let older = media - i64::from(block.timestamp_offset);
-            let Ok(facts) = packet_facts(block.payload) else { continue };
+            let Ok(facts) = packet_facts(block.payload) else {
+                continue;
+            };
             let waiting = Waiting {
                 // Blocks are consecutive packets; only the order matters, and only roughly.
                 seq: seq.saturating_sub(count - index as u64),
@@ -239,11 +223,13 @@ impl JitterBuffer {
         self.cursor = None;
         self.last_seq = None;
         self.in_dtx = false;
-        self.lateness = Histogram::default();
+        self.lateness = Lateness::default();
     }
 
     fn target(&self) -> i64 {
-        self.lateness.quantile(0.97).clamp(self.bounds.0, self.bounds.1)
+        self.lateness
+            .quantile(0.97)
+            .clamp(self.bounds.0, self.bounds.1)
     }
 
     /// The next 20 ms. Call it every 20 ms of the wall clock; `now` is when the frame is due, which may
@@ -269,7 +255,9 @@ impl JitterBuffer {
 
     /// Starts playout when the first packet's turn falls into this frame.
     fn begin(&mut self, wanted: i64) {
-        let Some((&first, _)) = self.waiting.first_key_value() else { return };
+        let Some((&first, _)) = self.waiting.first_key_value() else {
+            return;
+        };
         if first < wanted + FRAME_SAMPLES as i64 {
             // What is left of an earlier run plays before the new one.
             self.cursor = Some(wanted + self.ready.len() as i64);
@@ -278,12 +266,17 @@ impl JitterBuffer {
 
     /// Brings playout nearer to where the wall clock wants it.
     fn steer(&mut self, wanted: i64) -> Content {
-        let Some(cursor) = self.cursor else { return Content::Silence };
+        let Some(cursor) = self.cursor else {
+            return Content::Silence;
+        };
         let lag = wanted - (cursor - self.ready.len() as i64);
         let frame = FRAME_SAMPLES as i64;
         let pause = self.quiet || self.in_dtx;
         let starved = self.ready.is_empty()
-            && self.waiting.first_key_value().is_none_or(|(&first, _)| first > cursor);
+            && self
+                .waiting
+                .first_key_value()
+                .is_none_or(|(&first, _)| first > cursor);
         if lag >= HARD_SKIP_SAMPLES || (lag >= 2 * frame && pause) || (lag >= frame && starved) {
             // Whole frames only, so that packets keep their places in the frames.
             self.skip(lag / frame * frame);
@@ -335,7 +328,9 @@ impl JitterBuffer {
         };
         if media > cursor {
             let gap = media - cursor;
-            let missing = self.last_seq.map_or(0, |last| first.seq.saturating_sub(last + 1));
+            let missing = self
+                .last_seq
+                .map_or(0, |last| first.seq.saturating_sub(last + 1));
             let whole = usize::try_from(gap).unwrap_or(usize::MAX);
             // In-band redundancy covers the last missing packet, if its whole place is still free.
             if missing == 1 && whole <= first.samples && self.concealed_in_a_row == 0 {
@@ -354,7 +349,10 @@ impl JitterBuffer {
         if let Some(last) = self.last_seq {
             self.counters.lost += packet.seq.saturating_sub(last + 1).min(MAX_WAITING as u64);
         }
-        self.last_seq = Some(self.last_seq.map_or(packet.seq, |last| last.max(packet.seq)));
+        self.last_seq = Some(
+            self.last_seq
+                .map_or(packet.seq, |last| last.max(packet.seq)),
+        );
         self.in_dtx = packet.dtx;
         // A packet that was overtaken in part plays its rest.
         let played = usize::try_from(cursor - media).unwrap_or(0);
@@ -368,7 +366,11 @@ impl JitterBuffer {
                 self.ready.extend(pcm);
                 self.cursor = Some(cursor + pcm.len() as i64);
                 self.concealed_in_a_row = 0;
-                if packet.dtx { Content::Silence } else { Content::Decoded }
+                if packet.dtx {
+                    Content::Silence
+                } else {
+                    Content::Decoded
+                }
             }
             Err(_) => {
                 self.counters.rejected += 1;
@@ -378,7 +380,9 @@ impl JitterBuffer {
     }
 
     fn recover(&mut self, samples: usize) -> Content {
-        let Some((_, next)) = self.waiting.first_key_value() else { return Content::Silence };
+        let Some((_, next)) = self.waiting.first_key_value() else {
+            return Content::Silence;
+        };
         match self.decoder.recover(&next.payload, samples) {
             Ok(pcm) => {
                 let pcm = &pcm[..samples.min(pcm.len())];
@@ -414,50 +418,14 @@ impl JitterBuffer {
         self.concealed_in_a_row = self.concealed_in_a_row.saturating_add(samples);
         let invented = self.ready.len() - before;
         self.add_silence(samples - invented);
-        if invented == 0 { Content::Silence } else { Content::Concealed }
+        if invented == 0 {
+            Content::Silence
+        } else {
+            Content::Concealed
+        }
     }
 
     fn add_silence(&mut self, samples: usize) {
         self.ready.extend(std::iter::repeat_n(0, samples));
-    }
-}
-
-fn samples_of(duration: Duration) -> i64 {
-    let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX / 48_000);
-    micros.min(60_000_000) * i64::from(SAMPLE_RATE_HZ) / 1_000_000
-}
-
-/// How late packets came, with older ones forgotten: after 350 packets (7 s) half of the weight is new.
-#[derive(Debug)]
-struct Histogram {
-    bins: [f32; BINS],
-}
-
-impl Default for Histogram {
-    fn default() -> Self {
-        Histogram { bins: [0.0; BINS] }
-    }
-}
-
-impl Histogram {
-    fn enter(&mut self, lateness: i64) {
-        for bin in &mut self.bins {
-            *bin *= 0.998;
-        }
-        let index = usize::try_from(lateness / BIN_SAMPLES).unwrap_or(0).min(BINS - 1);
-        self.bins[index] += 1.0;
-    }
-
-    /// The lateness, in samples, that this share of the packets stays within.
-    fn quantile(&self, share: f32) -> i64 {
-        let wanted = self.bins.iter().sum::<f32>() * share;
-        let mut seen = 0.0;
-        for (index, bin) in self.bins.iter().enumerate() {
-            seen += bin;
-            if seen >= wanted {
-                return (index as i64 + 1) * BIN_SAMPLES;
-            }
-        }
-        BINS as i64 * BIN_SAMPLES
     }
 }

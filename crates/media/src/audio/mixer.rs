@@ -10,7 +10,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::jitter::{Content, Counters, DelayBounds, JitterBuffer};
+use super::jitter::{Content, Counters, JitterBuffer};
+use super::lateness::DelayBounds;
 use super::opus::{FRAME_SAMPLES, Layout, OpusError};
 
 /// The length of a frame.
@@ -100,7 +101,11 @@ impl Mixer {
         }
         let buffer = JitterBuffer::new(self.bounds, self.started)?;
         let angle = (finite(pan).clamp(-1.0, 1.0) + 1.0) * std::f32::consts::FRAC_PI_4;
-        let source_state = Source { buffer, gain: held_gain(gain), pan: (angle.cos(), angle.sin()) };
+        let source_state = Source {
+            buffer,
+            gain: held_gain(gain),
+            pan: (angle.cos(), angle.sin()),
+        };
         self.sources.insert(source, source_state);
         Ok(true)
     }
@@ -114,18 +119,30 @@ impl Mixer {
 
     /// Takes a source out together with everything of it that was not mixed yet; returns its counters.
     pub fn remove(&mut self, source: u64) -> Option<Counters> {
-        self.sources.remove(&source).map(|source| source.buffer.counters())
+        self.sources
+            .remove(&source)
+            .map(|source| source.buffer.counters())
     }
 
     /// A source's counters.
     pub fn counters(&self, source: u64) -> Option<Counters> {
-        self.sources.get(&source).map(|source| source.buffer.counters())
+        self.sources
+            .get(&source)
+            .map(|source| source.buffer.counters())
     }
 
     /// Hands in one packet; packets of unknown sources are ignored.
     pub fn insert(&mut self, source: u64, packet: SourcePacket) {
-        let Some(source) = self.sources.get_mut(&source) else { return };
-        let SourcePacket { seq, rtp_time, payload, red, arrived } = packet;
+        let Some(source) = self.sources.get_mut(&source) else {
+            return;
+        };
+        let SourcePacket {
+            seq,
+            rtp_time,
+            payload,
+            red,
+            arrived,
+        } = packet;
         if red {
             source.buffer.insert_red(seq, rtp_time, &payload, arrived);
         } else {
@@ -213,7 +230,9 @@ impl Limiter {
     fn limit(&mut self, sum: &mut [f32], layout: Layout) -> Vec<i16> {
         const ATTACK_SAMPLES: usize = 240;
         let channels = layout.channels();
-        let peak = sum.iter().fold(0.0_f32, |peak, sample| peak.max(sample.abs()));
+        let peak = sum
+            .iter()
+            .fold(0.0_f32, |peak, sample| peak.max(sample.abs()));
         let wanted = if peak > KNEE { KNEE / peak } else { 1.0 };
         let before = self.gain;
         let (after, ramp) = if wanted < before {
@@ -226,8 +245,14 @@ impl Limiter {
         sum.chunks_exact(channels)
             .enumerate()
             .flat_map(|(index, samples)| {
-                let gain = if index < ramp { before + step * index as f32 } else { after };
-                samples.iter().map(move |sample| (bend(sample * gain) * 32_768.0) as i16)
+                let gain = if index < ramp {
+                    before + step * index as f32
+                } else {
+                    after
+                };
+                samples
+                    .iter()
+                    .map(move |sample| (bend(sample * gain) * 32_768.0) as i16)
             })
             .collect()
     }

@@ -4,9 +4,10 @@
 
 pub mod clock;
 pub mod jitter;
+pub mod lateness;
 pub mod mixer;
 pub mod opus;
 pub mod red;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -115,7 +115,10 @@ fn parse_packet(packet: &[u8]) -> Option<PacketFacts> {
         2 => {
             let (first, rest) = frame_length(body)?;
             let second = rest.len().checked_sub(first)?;
-            (2, usize::from(silent(first)?) + usize::from(silent(second)?))
+            (
+                2,
+                usize::from(silent(first)?) + usize::from(silent(second)?),
+            )
         }
         _ => parse_counted(body)?,
     };
@@ -123,8 +126,17 @@ fn parse_packet(packet: &[u8]) -> Option<PacketFacts> {
     if samples > MAX_PACKET_SAMPLES {
         return None;
     }
-    let layout = if toc & 4 == 0 { Layout::Mono } else { Layout::Stereo };
-    Some(PacketFacts { samples, frames, dtx_frames, layout })
+    let layout = if toc & 4 == 0 {
+        Layout::Mono
+    } else {
+        Layout::Stereo
+    };
+    Some(PacketFacts {
+        samples,
+        frames,
+        dtx_frames,
+        layout,
+    })
 }
 
 /// Code 3: a count byte, optional padding, then frames of equal or of given lengths.
@@ -198,7 +210,10 @@ impl Decoder {
     /// # Errors
     /// [`OpusError::Codec`] if the library refuses its own defaults.
     pub fn new() -> Result<Self, OpusError> {
-        Ok(Decoder { codec: new_codec()?, scratch: Box::new([0; MAX_PACKET_SAMPLES]) })
+        Ok(Decoder {
+            codec: new_codec()?,
+            scratch: Box::new([0; MAX_PACKET_SAMPLES]),
+        })
     }
 
     /// Decodes one packet; returns as many samples as [`packet_facts`] announced.
@@ -229,12 +244,7 @@ impl Decoder {
         self.run(next, conceal_length(samples), DecodeMode::Fec)
     }
 
-    fn run(
-        &mut self,
-        packet: &[u8],
-        room: usize,
-        mode: DecodeMode,
-    ) -> Result<&[i16], OpusError> {
+    fn run(&mut self, packet: &[u8], room: usize, mode: DecodeMode) -> Result<&[i16], OpusError> {
         let Decoder { codec, scratch } = self;
         let output = &mut scratch[..room];
         // The bytes come from strangers and the library indexes in thousands of places. A panic there
@@ -257,7 +267,9 @@ fn new_codec() -> Result<ropus::Decoder, OpusError> {
 }
 
 fn conceal_length(samples: usize) -> usize {
-    samples.next_multiple_of(CONCEAL_STEP_SAMPLES).clamp(CONCEAL_STEP_SAMPLES, MAX_PACKET_SAMPLES)
+    samples
+        .next_multiple_of(CONCEAL_STEP_SAMPLES)
+        .clamp(CONCEAL_STEP_SAMPLES, MAX_PACKET_SAMPLES)
 }
 
 /// An encoder of 20 ms frames of voice at 48 kHz, with in-band redundancy against loss.
@@ -269,7 +281,9 @@ pub struct Encoder {
 
 impl std::fmt::Debug for Encoder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Encoder").field("layout", &self.layout).finish_non_exhaustive()
+        f.debug_struct("Encoder")
+            .field("layout", &self.layout)
+            .finish_non_exhaustive()
     }
 }
 
@@ -296,8 +310,14 @@ impl Encoder {
     }
 
     fn build(builder: ropus::EncoderBuilder, layout: Layout) -> Result<Self, OpusError> {
-        let codec = builder.build().map_err(|error| OpusError::Codec(error.to_string()))?;
-        Ok(Encoder { codec, layout, packet: Box::new([0; 1_500]) })
+        let codec = builder
+            .build()
+            .map_err(|error| OpusError::Codec(error.to_string()))?;
+        Ok(Encoder {
+            codec,
+            layout,
+            packet: Box::new([0; 1_500]),
+        })
     }
 
     /// Encodes one frame of [`FRAME_SAMPLES`] samples per channel, interleaved.
@@ -306,7 +326,10 @@ impl Encoder {
     /// [`OpusError::Codec`] when `pcm` has another length.
     pub fn encode(&mut self, pcm: &[i16]) -> Result<&[u8], OpusError> {
         if pcm.len() != FRAME_SAMPLES * self.layout.channels() {
-            return Err(OpusError::Codec(format!("a frame of {} samples", pcm.len())));
+            return Err(OpusError::Codec(format!(
+                "a frame of {} samples",
+                pcm.len()
+            )));
         }
         let length = self
             .codec

@@ -38,5 +38,8 @@ pub fn unwrap_red(payload: &[u8]) -> Option<Red<'_>> {
             payload: block.payload,
         })
         .collect();
-    Some(Red { primary: primary.payload, redundant })
+    Some(Red {
+        primary: primary.payload,
+        redundant,
+    })
 }

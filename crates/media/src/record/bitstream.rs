@@ -220,6 +220,10 @@ impl<'a> Bits<'a> {
 
     fn signed(&mut self) -> Option<i64> {
         let code = i64::from(self.unsigned()?);
-        Some(if code % 2 == 0 { -(code / 2) } else { (code + 1) / 2 })
+        Some(if code % 2 == 0 {
+            -(code / 2)
+        } else {
+            (code + 1) / 2
+        })
     }
 }

@@ -134,7 +134,11 @@ impl Depacketizer {
         if packet.payload.is_empty() || self.done == Some(packet.rtp_time) {
             return None;
         }
-        if self.assembly.as_ref().is_some_and(|open| open.rtp_time != packet.rtp_time) {
+        if self
+            .assembly
+            .as_ref()
+            .is_some_and(|open| open.rtp_time != packet.rtp_time)
+        {
             // The end of the last frame never came.
             self.drop_frame(None);
         }
@@ -184,15 +188,23 @@ impl Depacketizer {
     }
 
     fn finish(&mut self, assembly: Assembly) -> Option<VideoFrame> {
-        let Assembly { rtp_time, data, key, .. } = assembly;
+        let Assembly {
+            rtp_time,
+            data,
+            key,
+            ..
+        } = assembly;
         let key = match self.codec {
             VideoCodec::Vp8 => vp8_key_frame(&data).map(plain_key),
             VideoCodec::Vp9 => vp9_key_frame(&data).map(plain_key),
             VideoCodec::H264 if key => {
                 let (sps, pps) = &self.parameter_sets;
-                h264_size(sps).zip(h264_configuration(sps, pps).filter(|_| !pps.is_empty())).map(
-                    |(size, configuration)| KeyFrame { size, configuration },
-                )
+                h264_size(sps)
+                    .zip(h264_configuration(sps, pps).filter(|_| !pps.is_empty()))
+                    .map(|(size, configuration)| KeyFrame {
+                        size,
+                        configuration,
+                    })
             }
             VideoCodec::H264 => None,
         };
@@ -202,7 +214,11 @@ impl Depacketizer {
         }
         self.waiting_for_key = false;
         self.counters.frames += 1;
-        Some(VideoFrame { rtp_time, key, data })
+        Some(VideoFrame {
+            rtp_time,
+            key,
+            data,
+        })
     }
 
     fn add_h264(&mut self, assembly: &mut Assembly, payload: &[u8]) -> Option<Added> {
@@ -273,7 +289,10 @@ impl Depacketizer {
 }
 
 fn plain_key(size: PictureSize) -> KeyFrame {
-    KeyFrame { size, configuration: Vec::new() }
+    KeyFrame {
+        size,
+        configuration: Vec::new(),
+    }
 }
 
 /// RFC 7741, 4.2: a descriptor of 1 to 6 bytes before the frame's bytes.

@@ -3,6 +3,7 @@
 pub mod bitstream;
 pub mod depacketize;
 pub mod index;
+mod mix;
 pub mod ogg;
 pub mod recorder;
 pub mod reorder;

@@ -17,8 +17,9 @@ pub const COMMON_PRE_SKIP: u16 = 312;
 pub const SILENT_PACKET: [u8; 3] = [0xf8, 0xff, 0xfe];
 
 /// 120 ms of silence: six of those frames in one packet, so that an hour of pause costs 0.5 MB.
-const LONG_SILENT_PACKET: [u8; 14] =
-    [0xfb, 0x06, 0xff, 0xfe, 0xff, 0xfe, 0xff, 0xfe, 0xff, 0xfe, 0xff, 0xfe, 0xff, 0xfe];
+const LONG_SILENT_PACKET: [u8; 14] = [
+    0xfb, 0x06, 0xff, 0xfe, 0xff, 0xfe, 0xff, 0xfe, 0xff, 0xfe, 0xff, 0xfe, 0xff, 0xfe,
+];
 const LONG_SILENT_SAMPLES: u64 = 5_760;
 
 /// A packet may lie this far before the end of what is written, in samples (60 ms), before it is left
@@ -85,7 +86,9 @@ impl<W: Write> OggOpusWriter<W> {
             bytes: 0,
             finished: false,
         };
-        writer.page.add(&opus_head(options.layout, options.pre_skip), 0);
+        writer
+            .page
+            .add(&opus_head(options.layout, options.pre_skip), 0);
         writer.write_page(0x02, 0)?;
         writer.page.add(&opus_tags(&options.comments), 0);
         writer.write_page(0, 0)?;
@@ -100,7 +103,9 @@ impl<W: Write> OggOpusWriter<W> {
     /// # Errors
     /// What the sink answers.
     pub fn packet(&mut self, at: u64, packet: &[u8]) -> io::Result<Written> {
-        let Ok(facts) = packet_facts(packet) else { return Ok(Written::LeftOut) };
+        let Ok(facts) = packet_facts(packet) else {
+            return Ok(Written::LeftOut);
+        };
         if self.finished || at + MAX_LEAD_SAMPLES <= self.position {
             return Ok(Written::LeftOut);
         }
@@ -213,7 +218,8 @@ impl<W: Write> OggOpusWriter<W> {
 
 impl Page {
     fn add(&mut self, packet: &[u8], samples: u64) {
-        self.lacing.extend(std::iter::repeat_n(255, packet.len() / 255));
+        self.lacing
+            .extend(std::iter::repeat_n(255, packet.len() / 255));
         self.lacing.push((packet.len() % 255) as u8);
         self.body.extend_from_slice(packet);
         self.samples += samples;
@@ -266,7 +272,11 @@ const fn crc_table() -> [u32; 256] {
         let mut value = (index as u32) << 24;
         let mut bit = 0;
         while bit < 8 {
-            value = if value & 0x8000_0000 != 0 { (value << 1) ^ 0x04c1_1db7 } else { value << 1 };
+            value = if value & 0x8000_0000 != 0 {
+                (value << 1) ^ 0x04c1_1db7
+            } else {
+                value << 1
+            };
             bit += 1;
         }
         table[index] = value;

@@ -10,33 +10,16 @@ use std::time::{Duration, Instant};
 
 use super::depacketize::VideoCodec;
 use super::index::{ConsentSpan, FileKind, IndexedFile, IndexedParticipant, RecordingIndex};
-use super::ogg::{OggOptions, OggOpusWriter};
+use super::mix::Mix;
 use super::spec::{
     Chunk, MAX_FILES, MAX_PARTICIPANTS, RecorderError, RecorderOutput, RecordingSpec, TrackCodec,
     TrackPacket, TrackStart,
 };
 use super::track::{AudioTrack, Output, VideoTrack};
-use crate::audio::jitter::DelayBounds;
-use crate::audio::mixer::{Mixer, SourcePacket};
-use crate::audio::opus::{Encoder, FRAME_SAMPLES};
-
-/// The mix is made this much later than the sound was captured (200 ms: the jitter buffers' patience), and
-/// as many frames are left out at its beginning, so that the file's time is the meeting's.
-const MIX_DELAY_FRAMES: u64 = 10;
-
-/// A track that ended stays in the mix until all of it is played.
-const LEAVE_DELAY: Duration = Duration::from_secs(1);
+use crate::audio::mixer::SourcePacket;
 
 /// Key frames are asked for at most this often per track.
 const KEY_FRAME_PAUSE: Duration = Duration::from_secs(2);
-
-#[derive(Debug)]
-struct Mix {
-    mixer: Mixer,
-    encoder: Encoder,
-    writer: OggOpusWriter<Vec<u8>>,
-    output: Output,
-}
 
 #[derive(Debug)]
 enum Media {
@@ -67,8 +50,6 @@ pub struct Recorder {
     people: BTreeMap<String, Vec<ConsentSpan>>,
     names: BTreeSet<String>,
     ended: Vec<IndexedFile>,
-    /// Sources of ended tracks: when they leave the mix, their numbers, their participants.
-    leaving: Vec<(Instant, u64, String)>,
     next_source: u64,
     chunks: VecDeque<Chunk>,
     wanted: VecDeque<String>,
@@ -81,7 +62,11 @@ impl Recorder {
     /// # Errors
     /// When the codec cannot be made.
     pub fn new(spec: RecordingSpec, started: Instant) -> Result<Self, RecorderError> {
-        let mix = if spec.mixed { Some(new_mix(&spec, started)?) } else { None };
+        let mix = if spec.mixed {
+            Some(Mix::new(&spec, started)?)
+        } else {
+            None
+        };
         Ok(Recorder {
             spec,
             started,
@@ -91,7 +76,6 @@ impl Recorder {
             people: BTreeMap::new(),
             names: BTreeSet::new(),
             ended: Vec::new(),
-            leaving: Vec::new(),
             next_source: 1,
             chunks: VecDeque::new(),
             wanted: VecDeque::new(),
@@ -108,7 +92,11 @@ impl Recorder {
         if self.finished {
             return Ok(());
         }
-        let TrackStart { participant, track, codec } = start;
+        let TrackStart {
+            participant,
+            track,
+            codec,
+        } = start;
         self.person(&participant)?;
         let source = self.next_source;
         self.next_source += 1;
@@ -123,16 +111,26 @@ impl Recorder {
                 Media::Audio(AudioTrack::new(red, self.started, comments, serial, output))
             }
             TrackCodec::Video(video) if self.spec.video_tracks => {
-                let extension = if video == VideoCodec::H264 { "mkv" } else { "webm" };
+                let extension = if video == VideoCodec::H264 {
+                    "mkv"
+                } else {
+                    "webm"
+                };
                 let output = self.output(&participant, &track, extension)?;
                 Media::Video(Box::new(VideoTrack::new(video, self.started, output)))
             }
             _ => Media::None,
         };
         let allowed = self.allowed(&participant);
-        let state = Track { participant, codec, source, media, key_frame_asked: None };
+        let state = Track {
+            participant,
+            codec,
+            source,
+            media,
+            key_frame_asked: None,
+        };
         if allowed {
-            mix_in(&mut self.mix, &state)?;
+            join_mix(&mut self.mix, &state)?;
         }
         self.tracks.insert(track, state);
         Ok(())
@@ -159,16 +157,25 @@ impl Recorder {
                 span.to_ms = Some(at_ms.max(span.from_ms));
             }
         } else {
-            spans.push(ConsentSpan { from_ms: at_ms, to_ms: None });
+            spans.push(ConsentSpan {
+                from_ms: at_ms,
+                to_ms: None,
+            });
         }
-        self.leave_mix(now, Some(participant).filter(|_| !allowed));
-        for track in self.tracks.values_mut().filter(|track| track.participant == participant) {
+        if let (Some(mix), false) = (&mut self.mix, allowed) {
+            mix.forget(participant);
+        }
+        for track in self
+            .tracks
+            .values_mut()
+            .filter(|track| track.participant == participant)
+        {
             if allowed {
-                mix_in(&mut self.mix, track)?;
+                join_mix(&mut self.mix, track)?;
                 continue;
             }
             if let Some(mix) = &mut self.mix {
-                mix.mixer.remove(track.source);
+                mix.remove(track.source);
             }
             match &mut track.media {
                 Media::Audio(audio) => {
@@ -190,8 +197,13 @@ impl Recorder {
     /// # Errors
     /// When writing fails.
     pub fn packet(&mut self, track: &str, packet: TrackPacket) -> Result<(), RecorderError> {
-        let Some(state) = self.tracks.get_mut(track) else { return Ok(()) };
-        let consented = self.people.get(&state.participant).is_some_and(|spans| agreed(spans));
+        let Some(state) = self.tracks.get_mut(track) else {
+            return Ok(());
+        };
+        let consented = self
+            .people
+            .get(&state.participant)
+            .is_some_and(|spans| agreed(spans));
         if self.finished || !consented || packet.received < self.started {
             return Ok(());
         }
@@ -218,9 +230,21 @@ impl Recorder {
         }
         let red = state.codec == TrackCodec::Red;
         if let (Some(mix), false) = (&mut self.mix, matches!(state.codec, TrackCodec::Video(_))) {
-            let TrackPacket { seq, rtp_time, payload, received, .. } = packet;
-            let packet = SourcePacket { seq, rtp_time, payload, red, arrived: received };
-            mix.mixer.insert(state.source, packet);
+            let TrackPacket {
+                seq,
+                rtp_time,
+                payload,
+                received,
+                ..
+            } = packet;
+            let packet = SourcePacket {
+                seq,
+                rtp_time,
+                payload,
+                red,
+                arrived: received,
+            };
+            mix.insert(state.source, packet);
         }
         Ok(())
     }
@@ -231,7 +255,9 @@ impl Recorder {
     /// When writing fails.
     pub fn track_ended(&mut self, track: &str, now: Instant) -> Result<(), RecorderError> {
         self.latest = self.latest.max(now);
-        let Some(mut state) = self.tracks.remove(track) else { return Ok(()) };
+        let Some(mut state) = self.tracks.remove(track) else {
+            return Ok(());
+        };
         match &mut state.media {
             Media::Audio(audio) => {
                 audio.finish()?;
@@ -243,14 +269,16 @@ impl Recorder {
         if let Some(file) = indexed(track, &state) {
             self.ended.push(file);
         }
-        self.leaving.push((now + LEAVE_DELAY, state.source, state.participant));
+        if let Some(mix) = &mut self.mix {
+            mix.leave(state.source, state.participant, now);
+        }
         Ok(())
     }
 
     /// When [`Recorder::tick`] has something to do next.
     pub fn next_tick(&self) -> Instant {
         match &self.mix {
-            Some(mix) if !self.finished => mix.mixer.next_due(),
+            Some(mix) if !self.finished => mix.next_due(),
             _ => self.latest + Duration::from_millis(200),
         }
     }
@@ -278,8 +306,9 @@ impl Recorder {
                 Media::None => {}
             }
         }
-        self.mix_until(now)?;
-        self.leave_mix(now, None);
+        if let Some(mix) = &mut self.mix {
+            mix.run_until(now, &mut self.chunks)?;
+        }
         Ok(())
     }
 
@@ -289,15 +318,12 @@ impl Recorder {
     /// When encoding or writing fails.
     pub fn finish(&mut self, now: Instant) -> Result<RecordingIndex, RecorderError> {
         self.tick(now)?;
-        // What was said in the last moment is still in the buffers of the mix.
-        self.mix_until(now + crate::audio::mixer::FRAME * MIX_DELAY_FRAMES as u32)?;
         let names: Vec<String> = self.tracks.keys().cloned().collect();
         for name in names {
             self.track_ended(&name, now)?;
         }
         if let Some(mix) = &mut self.mix {
-            mix.writer.finish()?;
-            mix.output.take(mix.writer.sink(), &mut self.chunks);
+            mix.finish(now, &mut self.chunks)?;
         }
         self.finished = true;
         Ok(self.index())
@@ -315,17 +341,13 @@ impl Recorder {
     /// The table of contents so far. Sizes count what was handed out.
     pub fn index(&self) -> RecordingIndex {
         let mut files = self.ended.clone();
-        files.extend(self.tracks.iter().filter_map(|(sid, track)| indexed(sid, track)));
+        files.extend(
+            self.tracks
+                .iter()
+                .filter_map(|(sid, track)| indexed(sid, track)),
+        );
         if let Some(mix) = &self.mix {
-            files.push(IndexedFile {
-                name: mix.output.name.to_string(),
-                kind: FileKind::Mixed,
-                participant: None,
-                track: None,
-                start_ms: 0,
-                duration_ms: mix.writer.position() / 48,
-                size_bytes: mix.writer.bytes(),
-            });
+            files.push(mix.indexed());
         }
         files.sort_by(|one, other| one.name.cmp(&other.name));
         let participants = self
@@ -336,30 +358,11 @@ impl Recorder {
                 consent: consent.clone(),
             })
             .collect();
-        RecordingIndex { duration_ms: self.at_ms(self.latest), files, participants }
-    }
-
-    fn mix_until(&mut self, now: Instant) -> Result<(), RecorderError> {
-        let Some(mix) = &mut self.mix else { return Ok(()) };
-        while let Some(frame) = mix.mixer.poll(now) {
-            let Some(index) = frame.index.checked_sub(MIX_DELAY_FRAMES) else { continue };
-            let packet = mix.encoder.encode(&frame.pcm)?;
-            mix.writer.packet(index * FRAME_SAMPLES as u64, packet)?;
+        RecordingIndex {
+            duration_ms: self.at_ms(self.latest),
+            files,
+            participants,
         }
-        mix.output.take(mix.writer.sink(), &mut self.chunks);
-        Ok(())
-    }
-
-    /// Takes ended tracks out of the mix: those played to their end, or all of one participant.
-    fn leave_mix(&mut self, now: Instant, withdrawn: Option<&str>) {
-        let Some(mix) = &mut self.mix else { return };
-        self.leaving.retain(|(at, source, participant)| {
-            let stays = *at > now && withdrawn != Some(participant.as_str());
-            if !stays {
-                mix.mixer.remove(*source);
-            }
-            stays
-        });
     }
 
     fn person(&mut self, identity: &str) -> Result<&mut Vec<ConsentSpan>, RecorderError> {
@@ -370,7 +373,9 @@ impl Recorder {
     }
 
     fn allowed(&self, participant: &str) -> bool {
-        self.people.get(participant).is_some_and(|spans| agreed(spans))
+        self.people
+            .get(participant)
+            .is_some_and(|spans| agreed(spans))
     }
 
     fn at_ms(&self, at: Instant) -> u64 {
@@ -394,29 +399,17 @@ impl Recorder {
             name = format!("{stem}-{number}.{extension}");
             number += 1;
         }
-        Ok(Output { name: Arc::from(name), length: 0 })
+        Ok(Output {
+            name: Arc::from(name),
+            length: 0,
+        })
     }
 }
 
-fn new_mix(spec: &RecordingSpec, started: Instant) -> Result<Mix, RecorderError> {
-    let encoder = Encoder::file(spec.mixed_layout, spec.mixed_bitrate_bps)?;
-    let options = OggOptions {
-        layout: spec.mixed_layout,
-        pre_skip: encoder.lookahead_samples(),
-        serial: 0,
-        comments: spec.comments.clone(),
-    };
-    Ok(Mix {
-        mixer: Mixer::new(spec.mixed_layout, DelayBounds::patient(), started),
-        encoder,
-        writer: OggOpusWriter::new(Vec::new(), &options)?,
-        output: Output { name: Arc::from("mixed.ogg"), length: 0 },
-    })
-}
-
-fn mix_in(mix: &mut Option<Mix>, track: &Track) -> Result<(), RecorderError> {
+/// Lets a track be heard in the mix, if it is sound.
+fn join_mix(mix: &mut Option<Mix>, track: &Track) -> Result<(), RecorderError> {
     if let (Some(mix), false) = (mix, matches!(track.codec, TrackCodec::Video(_))) {
-        mix.mixer.add(track.source, 1.0, 0.0)?;
+        mix.join(track.source)?;
     }
     Ok(())
 }
@@ -435,7 +428,11 @@ fn file_part(name: &str) -> String {
             if kept { letter } else { '_' }
         })
         .collect();
-    if part.is_empty() { "_".to_owned() } else { part }
+    if part.is_empty() {
+        "_".to_owned()
+    } else {
+        part
+    }
 }
 
 fn indexed(sid: &str, track: &Track) -> Option<IndexedFile> {

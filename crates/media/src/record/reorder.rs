@@ -20,7 +20,11 @@ pub struct Reorder<T> {
 impl<T> Reorder<T> {
     /// A queue that holds a packet for at most `hold` while one before it is missing.
     pub fn new(hold: Duration) -> Self {
-        Reorder { hold, waiting: BTreeMap::new(), next: None }
+        Reorder {
+            hold,
+            waiting: BTreeMap::new(),
+            next: None,
+        }
     }
 
     /// Enters a packet; `false` if it came twice or too late.

@@ -38,7 +38,11 @@ impl Output {
         let bytes = std::mem::take(bytes);
         let at = self.length;
         self.length += bytes.len() as u64;
-        chunks.push_back(Chunk { file: Arc::clone(&self.name), at, bytes });
+        chunks.push_back(Chunk {
+            file: Arc::clone(&self.name),
+            at,
+            bytes,
+        });
     }
 }
 
@@ -78,19 +82,26 @@ impl AudioTrack {
     }
 
     pub(super) fn push(&mut self, packet: &TrackPacket) {
-        let Some(placement) = self.clock.place(packet.rtp_time, packet.received) else { return };
+        let Some(placement) = self.clock.place(packet.rtp_time, packet.received) else {
+            return;
+        };
         if !self.red {
             let item = (placement.wall, Arc::clone(&packet.payload));
             self.queue.push(packet.seq, packet.received, item);
             return;
         }
-        let Some(red) = unwrap_red(&packet.payload) else { return };
+        let Some(red) = unwrap_red(&packet.payload) else {
+            return;
+        };
         let count = red.redundant.len() as u64;
         for (index, block) in red.redundant.iter().enumerate() {
             // Blocks are the packets just before; the queue drops those that are there.
-            let Some(seq) = packet.seq.checked_sub(count - index as u64) else { continue };
+            let Some(seq) = packet.seq.checked_sub(count - index as u64) else {
+                continue;
+            };
             let wall = placement.wall - i64::from(block.timestamp_offset);
-            self.queue.push(seq, packet.received, (wall, Arc::from(block.payload)));
+            self.queue
+                .push(seq, packet.received, (wall, Arc::from(block.payload)));
         }
         let item = (placement.wall, Arc::from(red.primary));
         self.queue.push(packet.seq, packet.received, item);
@@ -103,8 +114,12 @@ impl AudioTrack {
                 Some(now) => self.queue.pop(now),
                 None => self.queue.pop_any(),
             };
-            let Some(((wall, payload), _)) = next else { return Ok(()) };
-            let Ok(facts) = packet_facts(&payload) else { continue };
+            let Some(((wall, payload), _)) = next else {
+                return Ok(());
+            };
+            let Ok(facts) = packet_facts(&payload) else {
+                continue;
+            };
             let wall = u64::try_from(wall).unwrap_or(0);
             let writer = match &mut self.writer {
                 Some(writer) => writer,
@@ -116,7 +131,8 @@ impl AudioTrack {
                         serial: self.serial,
                         comments: std::mem::take(&mut self.comments),
                     };
-                    self.writer.insert(OggOpusWriter::new(Vec::new(), &options)?)
+                    self.writer
+                        .insert(OggOpusWriter::new(Vec::new(), &options)?)
                 }
             };
             writer.packet(wall.saturating_sub(self.start), &payload)?;
@@ -180,7 +196,9 @@ impl VideoTrack {
     }
 
     pub(super) fn push(&mut self, packet: &TrackPacket) {
-        let Some(placement) = self.clock.place(packet.rtp_time, packet.received) else { return };
+        let Some(placement) = self.clock.place(packet.rtp_time, packet.received) else {
+            return;
+        };
         let queued = QueuedVideo {
             wall: placement.wall,
             rtp_time: packet.rtp_time,
@@ -196,7 +214,9 @@ impl VideoTrack {
                 Some(now) => self.queue.pop(now),
                 None => self.queue.pop_any(),
             };
-            let Some((packet, missing)) = next else { return Ok(()) };
+            let Some((packet, missing)) = next else {
+                return Ok(());
+            };
             let frame = self.depacketizer.push(VideoPacket {
                 rtp_time: packet.rtp_time,
                 marker: packet.marker,
@@ -223,7 +243,13 @@ impl VideoTrack {
             (None, None) => return Ok(()),
         };
         let at_ms = u64::try_from((wall - self.start) / 90).unwrap_or(0);
-        writer.frame(WebmTrack::Video, at_ms, FRAME_MS, frame.key.is_some(), &frame.data)
+        writer.frame(
+            WebmTrack::Video,
+            at_ms,
+            FRAME_MS,
+            frame.key.is_some(),
+            &frame.data,
+        )
     }
 
     /// Whether the sender should be asked for a key frame.
@@ -240,12 +266,18 @@ impl VideoTrack {
 
     pub(super) fn finish(&mut self, chunks: &mut VecDeque<Chunk>) -> io::Result<()> {
         self.write(None)?;
-        let Some(writer) = &mut self.writer else { return Ok(()) };
+        let Some(writer) = &mut self.writer else {
+            return Ok(());
+        };
         let patches = writer.finish()?;
         self.output.take(writer.sink(), chunks);
         for patch in patches {
             let file = Arc::clone(&self.output.name);
-            chunks.push_back(Chunk { file, at: patch.at, bytes: patch.bytes });
+            chunks.push_back(Chunk {
+                file,
+                at: patch.at,
+                bytes: patch.bytes,
+            });
         }
         Ok(())
     }
@@ -258,13 +290,18 @@ impl VideoTrack {
 
     pub(super) fn span_ms(&self) -> Option<(u64, u64)> {
         let writer = self.writer.as_ref()?;
-        Some((u64::try_from(self.start / 90).unwrap_or(0), writer.duration_ms()))
+        Some((
+            u64::try_from(self.start / 90).unwrap_or(0),
+            writer.duration_ms(),
+        ))
     }
 }
 
 impl std::fmt::Debug for VideoTrack {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("VideoTrack").field("codec", &self.codec).finish_non_exhaustive()
+        f.debug_struct("VideoTrack")
+            .field("codec", &self.codec)
+            .finish_non_exhaustive()
     }
 }
 
@@ -272,8 +309,8 @@ fn webm_codec(codec: VideoCodec, key: &KeyFrame) -> WebmVideoCodec {
     match codec {
         VideoCodec::Vp8 => WebmVideoCodec::Vp8,
         VideoCodec::Vp9 => WebmVideoCodec::Vp9,
-        VideoCodec::H264 => {
-            WebmVideoCodec::H264 { configuration: key.configuration.clone() }
-        }
+        VideoCodec::H264 => WebmVideoCodec::H264 {
+            configuration: key.configuration.clone(),
+        },
     }
 }

@@ -98,7 +98,10 @@ impl<W: Write> WebmWriter<W> {
     /// What the sink answers, or `InvalidInput` when there is no track.
     pub fn new(out: W, options: &WebmOptions) -> io::Result<Self> {
         if options.video.is_none() && options.audio.is_none() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "a file without tracks"));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "a file without tracks",
+            ));
         }
         let matroska = matches!(options.video, Some((WebmVideoCodec::H264 { .. }, _)));
         let mut head = element(0x1a45_dfa3, &ebml_header(matroska));
@@ -121,7 +124,11 @@ impl<W: Write> WebmWriter<W> {
             tracks_at,
             cluster: None,
             cues: Vec::new(),
-            main_track: if options.video.is_some() { WebmTrack::Video } else { WebmTrack::Audio },
+            main_track: if options.video.is_some() {
+                WebmTrack::Video
+            } else {
+                WebmTrack::Audio
+            },
             last_ms: [0; 2],
             end_ms: 0,
             finished: false,
@@ -178,7 +185,9 @@ impl<W: Write> WebmWriter<W> {
         header.extend_from_slice(&relative.to_be_bytes());
         header.push(if key { 0x80 } else { 0 });
         cluster.blocks.push(0xa3);
-        cluster.blocks.extend_from_slice(&size((header.len() + data.len()) as u64));
+        cluster
+            .blocks
+            .extend_from_slice(&size((header.len() + data.len()) as u64));
         cluster.blocks.extend_from_slice(&header);
         cluster.blocks.extend_from_slice(data);
         self.end_ms = self.end_ms.max(at_ms + lasts_ms);
@@ -190,7 +199,9 @@ impl<W: Write> WebmWriter<W> {
     /// # Errors
     /// What the sink answers.
     pub fn flush(&mut self) -> io::Result<()> {
-        let Some(cluster) = self.cluster.take() else { return Ok(()) };
+        let Some(cluster) = self.cluster.take() else {
+            return Ok(());
+        };
         let position = self.bytes - self.segment_start;
         if let Some(key_ms) = cluster.key_ms
             && self.cues.len() < MAX_CUES
@@ -212,10 +223,17 @@ impl<W: Write> WebmWriter<W> {
         }
         self.flush()?;
         self.finished = true;
-        let mut positions = vec![(0x1549_a966_u32, self.info_at), (0x1654_ae6b, self.tracks_at)];
+        let mut positions = vec![
+            (0x1549_a966_u32, self.info_at),
+            (0x1654_ae6b, self.tracks_at),
+        ];
         if !self.cues.is_empty() {
             positions.push((0x1c53_bb6b, self.bytes));
-            let number = if self.main_track == WebmTrack::Video { 1 } else { 2 };
+            let number = if self.main_track == WebmTrack::Video {
+                1
+            } else {
+                2
+            };
             let mut points = Vec::new();
             for (key_ms, cluster) in &self.cues {
                 let mut place = uint(0xf7, number);
@@ -229,9 +247,18 @@ impl<W: Write> WebmWriter<W> {
         let mut length = vec![0x01];
         length.extend_from_slice(&(self.bytes - self.segment_start).to_be_bytes()[1..]);
         Ok(vec![
-            Patch { at: self.segment_start - 8, bytes: length },
-            Patch { at: self.segment_start, bytes: self.seek_head(&positions) },
-            Patch { at: self.duration_at, bytes: duration(self.end_ms) },
+            Patch {
+                at: self.segment_start - 8,
+                bytes: length,
+            },
+            Patch {
+                at: self.segment_start,
+                bytes: self.seek_head(&positions),
+            },
+            Patch {
+                at: self.duration_at,
+                bytes: duration(self.end_ms),
+            },
         ])
     }
 

@@ -1,1 +1,6 @@
+//! Tests of the writers, the depacketizers and the recorder, against strict parsers of their own.
 
+mod files;
+mod packets;
+mod parse;
+mod recording;
