@@ -36,7 +36,7 @@ impl Mix {
         let options = OggOptions {
             layout: spec.mixed_layout,
             pre_skip: encoder.lookahead_samples(),
-            serial: 0,
+            serial: 1,
             comments: spec.comments.clone(),
         };
         Ok(Mix {

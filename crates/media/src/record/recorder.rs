@@ -23,7 +23,7 @@ const KEY_FRAME_PAUSE: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
 enum Media {
-    Audio(AudioTrack),
+    Audio(Box<AudioTrack>),
     Video(Box<VideoTrack>),
     /// Sound that only goes into the mix, or a kind that is not wanted.
     None,
@@ -76,7 +76,7 @@ impl Recorder {
             people: BTreeMap::new(),
             names: BTreeSet::new(),
             ended: Vec::new(),
-            next_source: 1,
+            next_source: 2,
             chunks: VecDeque::new(),
             wanted: VecDeque::new(),
             finished: false,
@@ -106,9 +106,10 @@ impl Recorder {
                 let mut comments = self.spec.comments.clone();
                 comments.push(("ARTIST".to_owned(), participant.clone()));
                 let red = codec == TrackCodec::Red;
-                // The mix has the serial 0.
+                // The mix has the serial 1.
                 let serial = source as u32;
-                Media::Audio(AudioTrack::new(red, self.started, comments, serial, output))
+                let audio = AudioTrack::new(red, self.started, comments, serial, output);
+                Media::Audio(Box::new(audio))
             }
             TrackCodec::Video(video) if self.spec.video_tracks => {
                 let extension = if video == VideoCodec::H264 {
