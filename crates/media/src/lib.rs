@@ -6,7 +6,7 @@
 
 pub mod agents;
 pub mod audio;
-mod driver;
+pub mod driver;
 pub mod forward;
 mod peer;
 pub mod record;
