@@ -47,13 +47,18 @@ pub(crate) fn interfaces() -> Result<Vec<Interface>, DriverError> {
     let up = InterfaceFlags::IFF_UP | InterfaceFlags::IFF_RUNNING;
     let mut found = Vec::new();
     for entry in entries.filter(|e| e.flags.contains(up)) {
-        let Some(storage) = entry.address else { continue };
+        let Some(storage) = entry.address else {
+            continue;
+        };
         let address = match (storage.as_sockaddr_in(), storage.as_sockaddr_in6()) {
             (Some(v4), _) => IpAddr::V4(v4.ip()),
             (_, Some(v6)) => IpAddr::V6(v6.ip()),
             _ => continue,
         };
-        found.push(Interface { address, loopback: entry.flags.contains(InterfaceFlags::IFF_LOOPBACK) });
+        found.push(Interface {
+            address,
+            loopback: entry.flags.contains(InterfaceFlags::IFF_LOOPBACK),
+        });
     }
     Ok(found)
 }
@@ -68,27 +73,59 @@ pub(crate) fn plan(config: &DriverConfig, interfaces: &[Interface]) -> Result<Pl
             bind.push(*listen);
             continue;
         }
-        let family = || interfaces.iter().filter(|i| i.address.is_ipv4() == listen.is_ipv4());
+        let family = || {
+            interfaces
+                .iter()
+                .filter(|i| i.address.is_ipv4() == listen.is_ipv4())
+        };
         bind.extend(family().filter(|i| usable(i)).map(|i| i.address));
         // An advertised address of this host, such as loopback for a demonstration, is wanted too.
-        bind.extend(family().map(|i| i.address).filter(|a| config.advertise.contains(a)));
+        bind.extend(
+            family()
+                .map(|i| i.address)
+                .filter(|a| config.advertise.contains(a)),
+        );
     }
     if bind.is_empty() && config.listen.iter().any(IpAddr::is_unspecified) {
         tracing::warn!("no usable network interface: media listens on loopback only");
-        let wanted = |i: &&Interface| config.listen.iter().any(|l| l.is_ipv4() == i.address.is_ipv4());
-        bind.extend(interfaces.iter().filter(|i| i.loopback).filter(wanted).map(|i| i.address));
+        let wanted = |i: &&Interface| {
+            config
+                .listen
+                .iter()
+                .any(|l| l.is_ipv4() == i.address.is_ipv4())
+        };
+        bind.extend(
+            interfaces
+                .iter()
+                .filter(|i| i.loopback)
+                .filter(wanted)
+                .map(|i| i.address),
+        );
     }
     dedup(&mut bind);
     if bind.len() > ADDRESSES {
-        tracing::warn!(found = bind.len(), used = ADDRESSES, "more network addresses than are advertised; set them");
+        tracing::warn!(
+            found = bind.len(),
+            used = ADDRESSES,
+            "more network addresses than are advertised; set them"
+        );
         bind.truncate(ADDRESSES);
     }
     if bind.is_empty() {
         return Err(DriverError::NoAddress);
     }
     if config.advertise.is_empty() {
-        let bound = bind.iter().map(|ip| Bound { bind: *ip, shown: *ip }).collect();
-        return Ok(Plan { bound, advertised: bind });
+        let bound = bind
+            .iter()
+            .map(|ip| Bound {
+                bind: *ip,
+                shown: *ip,
+            })
+            .collect();
+        return Ok(Plan {
+            bound,
+            advertised: bind,
+        });
     }
     let mut advertised = config.advertise.clone();
     dedup(&mut advertised);
@@ -103,7 +140,15 @@ pub(crate) fn plan(config: &DriverConfig, interfaces: &[Interface]) -> Result<Pl
         let translated = same_family().find(|a| !bind.contains(a));
         same_family().find(|a| *a == own).or(translated).copied()
     };
-    let bound = bind.iter().filter_map(|ip| Some(Bound { bind: *ip, shown: shown(ip)? })).collect();
+    let bound = bind
+        .iter()
+        .filter_map(|ip| {
+            Some(Bound {
+                bind: *ip,
+                shown: shown(ip)?,
+            })
+        })
+        .collect();
     Ok(Plan { bound, advertised })
 }
 
@@ -114,7 +159,11 @@ fn usable(interface: &Interface) -> bool {
         IpAddr::V6(ip) => ip.is_unicast_link_local(),
     };
     let ip = interface.address;
-    !(interface.loopback || ip.is_loopback() || link_local || ip.is_unspecified() || ip.is_multicast())
+    !(interface.loopback
+        || ip.is_loopback()
+        || link_local
+        || ip.is_unspecified()
+        || ip.is_multicast())
 }
 
 fn dedup(addresses: &mut Vec<IpAddr>) {

@@ -60,7 +60,11 @@ pub enum PortSharing {
 
 impl Default for PortSharing {
     fn default() -> PortSharing {
-        if cfg!(target_os = "linux") { PortSharing::PerShard } else { PortSharing::Single }
+        if cfg!(target_os = "linux") {
+            PortSharing::PerShard
+        } else {
+            PortSharing::Single
+        }
     }
 }
 

@@ -130,7 +130,11 @@ impl Tables {
         if let Some(holder) = self.ufrags.get(&ufrag) {
             if *holder != owner {
                 // Fragments are random: two peers with the same one are a fault of whoever made them.
-                tracing::warn!(shard = owner.shard, peer = owner.peer, "ICE user name is taken by another peer");
+                tracing::warn!(
+                    shard = owner.shard,
+                    peer = owner.peer,
+                    "ICE user name is taken by another peer"
+                );
             }
             return;
         }
@@ -150,7 +154,9 @@ impl Tables {
             None => {}
         }
         // A peer that is gone, or never said its fragment, must not leave an entry behind.
-        let Some(entries) = self.peers.get_mut(&owner) else { return };
+        let Some(entries) = self.peers.get_mut(&owner) else {
+            return;
+        };
         entries.paths.push(path);
         self.paths.insert(path, owner);
         if entries.paths.len() > PATHS_PER_PEER {
@@ -160,7 +166,9 @@ impl Tables {
     }
 
     fn forget(&mut self, owner: Owner) {
-        let Some(entries) = self.peers.remove(&owner) else { return };
+        let Some(entries) = self.peers.remove(&owner) else {
+            return;
+        };
         for ufrag in &entries.ufrags {
             self.ufrags.remove(ufrag);
         }

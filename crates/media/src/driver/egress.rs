@@ -37,9 +37,20 @@ pub(crate) struct Egress {
 }
 
 impl Egress {
-    pub(crate) fn new(ports: Vec<(std::net::SocketAddr, Port)>, demux: Arc<Demux>, link: Arc<Link>) -> Egress {
+    pub(crate) fn new(
+        ports: Vec<(std::net::SocketAddr, Port)>,
+        demux: Arc<Demux>,
+        link: Arc<Link>,
+    ) -> Egress {
         let lists = ports.iter().map(|_| Vec::new()).collect();
-        Egress { outbox: Outbox::new(), ports, demux, link, sender: Sender::new(), lists }
+        Egress {
+            outbox: Outbox::new(),
+            ports,
+            demux,
+            link,
+            sender: Sender::new(),
+            lists,
+        }
     }
 
     /// Does all that the outbox holds. The table changes first: the answer to a packet may be here before
@@ -81,8 +92,13 @@ impl Egress {
             let path = &datagram.path;
             match path.protocol {
                 Protocol::Udp => {
-                    let same_family = |(shown, _): &(std::net::SocketAddr, Port)| shown.is_ipv4() == path.remote.is_ipv4();
-                    let exact = self.ports.iter().position(|(shown, _)| *shown == path.local);
+                    let same_family = |(shown, _): &(std::net::SocketAddr, Port)| {
+                        shown.is_ipv4() == path.remote.is_ipv4()
+                    };
+                    let exact = self
+                        .ports
+                        .iter()
+                        .position(|(shown, _)| *shown == path.local);
                     // A second advertised address of the same socket has no entry of its own.
                     match exact.or_else(|| self.ports.iter().position(same_family)) {
                         Some(port) => self.lists[port].push(index),
@@ -107,7 +123,8 @@ impl Egress {
         drop(connections);
         for ((_, port), list) in self.ports.iter().zip(&mut self.lists) {
             if !list.is_empty() {
-                self.sender.send(port.socket(), list, queued, bytes, &mut tally);
+                self.sender
+                    .send(port.socket(), list, queued, bytes, &mut tally);
                 list.clear();
             }
         }

@@ -24,7 +24,9 @@ impl Parcel {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, Path, &[u8])> {
-        self.entries.iter().map(|(peer, path, range)| (*peer, *path, &self.bytes[range.clone()]))
+        self.entries
+            .iter()
+            .map(|(peer, path, range)| (*peer, *path, &self.bytes[range.clone()]))
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -47,7 +49,10 @@ pub(crate) struct Inbox {
 
 impl Inbox {
     pub(crate) fn new(limit_bytes: usize) -> Inbox {
-        Inbox { parcel: Mutex::default(), limit_bytes }
+        Inbox {
+            parcel: Mutex::default(),
+            limit_bytes,
+        }
     }
 
     /// Appends as much as fits and empties `from`; returns how many datagrams were dropped, and whether
@@ -98,7 +103,10 @@ pub(crate) struct Commands<C> {
 
 impl<C> Commands<C> {
     pub(crate) fn new(limit: usize) -> Commands<C> {
-        Commands { queue: Mutex::new((VecDeque::new(), false)), limit }
+        Commands {
+            queue: Mutex::new((VecDeque::new(), false)),
+            limit,
+        }
     }
 
     pub(crate) fn push(&self, command: C, wake: &Notify) -> Result<(), CommandError<C>> {

@@ -119,27 +119,51 @@ impl<C: Send + 'static> Driver<C> {
         mut machine: impl FnMut(usize, &[HostCandidate]) -> M,
     ) -> Result<Driver<C>, DriverError> {
         let count = match config.shards {
-            0 => std::thread::available_parallelism().map_or(1, usize::from).min(SHARDS),
+            0 => std::thread::available_parallelism()
+                .map_or(1, usize::from)
+                .min(SHARDS),
             count => count,
         };
         let plan = address::plan(config, &address::interfaces()?)?;
         let (udp_port, sockets) = udp::open(config, &plan, count)?;
-        let listeners = config.tcp_port.map(|port| tcp::bind(&plan, port)).transpose()?;
+        let listeners = config
+            .tcp_port
+            .map(|port| tcp::bind(&plan, port))
+            .transpose()?;
         let candidate = |protocol, port| {
-            move |ip: &std::net::IpAddr| HostCandidate { protocol, address: (*ip, port).into() }
+            move |ip: &std::net::IpAddr| HostCandidate {
+                protocol,
+                address: (*ip, port).into(),
+            }
         };
-        let mut candidates: Vec<_> = plan.advertised.iter().map(candidate(Protocol::Udp, udp_port)).collect();
+        let mut candidates: Vec<_> = plan
+            .advertised
+            .iter()
+            .map(candidate(Protocol::Udp, udp_port))
+            .collect();
         if let Some((tcp_port, _)) = &listeners {
-            candidates.extend(plan.advertised.iter().map(candidate(Protocol::Tcp, *tcp_port)));
+            candidates.extend(
+                plan.advertised
+                    .iter()
+                    .map(candidate(Protocol::Tcp, *tcp_port)),
+            );
         }
         tracing::info!(shards = count, ?candidates, "media listens");
 
-        let runtimes: Vec<Runtime> =
-            (0..count).map(|_| runtime()).collect::<Result<_, _>>().map_err(DriverError::Thread)?;
+        let runtimes: Vec<Runtime> = (0..count)
+            .map(|_| runtime())
+            .collect::<Result<_, _>>()
+            .map_err(DriverError::Thread)?;
         let links: Arc<[Arc<Link>]> = runtimes
             .iter()
             .enumerate()
-            .map(|(index, runtime)| Arc::new(Link::new(index, config.inbox_bytes, runtime.handle().clone())))
+            .map(|(index, runtime)| {
+                Arc::new(Link::new(
+                    index,
+                    config.inbox_bytes,
+                    runtime.handle().clone(),
+                ))
+            })
             .collect();
         let demux = Arc::new(Demux::default());
         let mut driver = Driver {
@@ -150,15 +174,29 @@ impl<C: Send + 'static> Driver<C> {
         };
         for ((runtime, link), ports) in runtimes.into_iter().zip(links.iter()).zip(sockets) {
             let commands = Arc::new(Commands::new(config.command_queue));
-            let handle = ShardHandle { link: link.clone(), commands };
+            let handle = ShardHandle {
+                link: link.clone(),
+                commands,
+            };
             driver.shards.push(handle.clone());
             let machine = machine(link.index, &driver.candidates);
-            driver.spawn_shard(runtime, machine, handle, (links.clone(), demux.clone()), ports)?;
+            driver.spawn_shard(
+                runtime,
+                machine,
+                handle,
+                (links.clone(), demux.clone()),
+                ports,
+            )?;
         }
         if let Some((_, bound)) = listeners {
             let runtime = runtime().map_err(DriverError::Thread)?;
             let stop = driver.stop_listening.clone();
-            let listeners = tcp::Listeners { links, demux, limits: config.tcp, stop };
+            let listeners = tcp::Listeners {
+                links,
+                demux,
+                limits: config.tcp,
+                stop,
+            };
             driver.spawn("media-tcp".to_owned(), None, move || {
                 if let Err(error) = runtime.block_on(listeners.run(bound)) {
                     tracing::error!(%error, "ICE-TCP does not accept connections");
@@ -184,14 +222,23 @@ impl<C: Send + 'static> Driver<C> {
         })
     }
 
-    fn spawn(&mut self, name: String, shard: Option<usize>, body: impl FnOnce() + Send + 'static) -> Result<(), DriverError> {
+    fn spawn(
+        &mut self,
+        name: String,
+        shard: Option<usize>,
+        body: impl FnOnce() + Send + 'static,
+    ) -> Result<(), DriverError> {
         let (done, finished) = mpsc::channel();
         let thread = std::thread::Builder::new().name(name).spawn(move || {
             // Dropped at the end, also by a panic: that is the word.
             let _done: mpsc::Sender<()> = done;
             body();
         });
-        self.threads.push(Running { thread: thread.map_err(DriverError::Thread)?, done: finished, shard });
+        self.threads.push(Running {
+            thread: thread.map_err(DriverError::Thread)?,
+            done: finished,
+            shard,
+        });
         Ok(())
     }
 }
@@ -226,7 +273,11 @@ impl<C> Driver<C> {
                 tracing::error!(shard = running.shard, "a media thread ended by a panic");
             }
         }
-        if shards.is_empty() { Ok(()) } else { Err(StillBusy { shards }) }
+        if shards.is_empty() {
+            Ok(())
+        } else {
+            Err(StillBusy { shards })
+        }
     }
 
     fn signal(&self) {

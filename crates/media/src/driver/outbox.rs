@@ -44,13 +44,19 @@ impl Outbox {
             return;
         }
         self.bytes.extend_from_slice(datagram);
-        self.datagrams.push(Queued { path, range: start..self.bytes.len() });
+        self.datagrams.push(Queued {
+            path,
+            range: start..self.bytes.len(),
+        });
     }
 
     /// From now on, ICE checks with this local user name fragment go to `peer`. Call it for a new peer
     /// and again after an ICE restart; the last four fragments of a peer are kept.
     pub fn register(&mut self, ufrag: &str, peer: u64) {
-        self.changes.push(Change::Register { ufrag: ufrag.into(), peer });
+        self.changes.push(Change::Register {
+            ufrag: ufrag.into(),
+            peer,
+        });
     }
 
     /// The peer accepted an ICE check from this path (`Rtc::accepts` said yes, so its integrity was
@@ -68,7 +74,9 @@ impl Outbox {
 
     /// The datagrams queued, oldest first.
     pub fn datagrams(&self) -> impl Iterator<Item = (Path, &[u8])> {
-        self.datagrams.iter().map(|q| (q.path, &self.bytes[q.range.clone()]))
+        self.datagrams
+            .iter()
+            .map(|q| (q.path, &self.bytes[q.range.clone()]))
     }
 
     /// How many datagrams are queued.

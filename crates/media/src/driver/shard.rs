@@ -36,7 +36,10 @@ pub struct ShardHandle<C> {
 
 impl<C> Clone for ShardHandle<C> {
     fn clone(&self) -> ShardHandle<C> {
-        ShardHandle { link: self.link.clone(), commands: self.commands.clone() }
+        ShardHandle {
+            link: self.link.clone(),
+            commands: self.commands.clone(),
+        }
     }
 }
 
@@ -74,7 +77,10 @@ impl<C> Drop for Closing<C> {
     fn drop(&mut self) {
         self.0.close();
         if std::thread::panicking() {
-            tracing::error!(shard = self.1.index, "a media shard ended by a panic; its rooms are lost");
+            tracing::error!(
+                shard = self.1.index,
+                "a media shard ended by a panic; its rooms are lost"
+            );
         }
     }
 }
@@ -96,6 +102,17 @@ pub(crate) struct Shard<M: Machine> {
     alarm: Pin<Box<Sleep>>,
 }
 
+/// Watches a socket for reading only. `tokio::net::UdpSocket` watches for writing too, which would wake
+/// the shard for each packet that the network card has sent.
+#[expect(
+    deprecated,
+    reason = "unsound only for a type that lies about its descriptor; std's socket does not, and the \
+              replacement is unsafe to call"
+)]
+fn watch(socket: std::net::UdpSocket) -> std::io::Result<AsyncFd<std::net::UdpSocket>> {
+    AsyncFd::with_interest(socket, Interest::READABLE)
+}
+
 impl<M: Machine> Shard<M> {
     /// Runs until the link says stop. Must be called within the shard's runtime, on its thread.
     pub(crate) async fn run(
@@ -109,9 +126,8 @@ impl<M: Machine> Shard<M> {
         let _closing = Closing(commands.clone(), link.clone());
         let mut opened = Vec::new();
         for port in ports {
-            // Readiness to write is left out: it would wake the shard for each packet the card sent.
             let socket = if port.reads {
-                Port::Reads(AsyncFd::register_with_interest(port.socket, Interest::READABLE)?)
+                Port::Reads(watch(port.socket)?)
             } else {
                 Port::Sends(port.socket)
             };
@@ -155,13 +171,18 @@ impl<M: Machine> Shard<M> {
             more |= self.machine.next_timeout().is_some_and(|at| at <= now);
         }
         self.egress.settle();
-        self.link.counters.busy_ns.add(u64::try_from(now.elapsed().as_nanos()).unwrap_or(u64::MAX));
+        self.link
+            .counters
+            .busy_ns
+            .add(u64::try_from(now.elapsed().as_nanos()).unwrap_or(u64::MAX));
         more
     }
 
     fn take_commands(&mut self, now: Instant) -> bool {
         for _ in 0..COMMANDS_PER_TURN {
-            let Some(command) = self.commands.pop() else { return false };
+            let Some(command) = self.commands.pop() else {
+                return false;
+            };
             self.machine.command(command, now, &mut self.egress.outbox);
             self.egress.settle_when_large();
         }
@@ -176,7 +197,15 @@ impl<M: Machine> Shard<M> {
         let mut bytes = 0;
         for (peer, path, datagram) in self.parcel.iter() {
             bytes += datagram.len() as u64;
-            self.machine.datagram(peer, Datagram { path, bytes: datagram }, now, &mut self.egress.outbox);
+            self.machine.datagram(
+                peer,
+                Datagram {
+                    path,
+                    bytes: datagram,
+                },
+                now,
+                &mut self.egress.outbox,
+            );
             self.egress.settle_when_large();
         }
         self.link.counters.packets_in.add(self.parcel.len() as u64);
@@ -188,13 +217,22 @@ impl<M: Machine> Shard<M> {
     /// Reads one socket until it is empty or has had its share; returns whether it may hold more.
     fn take_socket(&mut self, port: usize, now: Instant) -> bool {
         for _ in 0..BATCHES_PER_TURN {
-            let Some((shown, Port::Reads(socket))) = self.egress.ports.get(port) else { return false };
+            let Some((shown, Port::Reads(socket))) = self.egress.ports.get(port) else {
+                return false;
+            };
             let (shown, mut received) = (*shown, 0);
             let ready = socket.try_io(Interest::READABLE, |socket| {
                 // An error ends the readiness like an empty socket does; otherwise it would be read in circles.
-                received = self.receiver.receive(socket).map_err(|_| std::io::ErrorKind::WouldBlock)?;
+                received = self
+                    .receiver
+                    .receive(socket)
+                    .map_err(|_| std::io::ErrorKind::WouldBlock)?;
                 // A short batch is an empty socket: saves the call that would say so.
-                if received < BATCH { Err(std::io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+                if received < BATCH {
+                    Err(std::io::ErrorKind::WouldBlock.into())
+                } else {
+                    Ok(())
+                }
             });
             if received > 0 {
                 self.sort(shown);
@@ -217,9 +255,15 @@ impl<M: Machine> Shard<M> {
                 oversized += 1;
                 continue;
             }
-            let path = Path { protocol: Protocol::Udp, local, remote: received.remote };
+            let path = Path {
+                protocol: Protocol::Udp,
+                local,
+                remote: received.remote,
+            };
             match view.find(&path, datagram) {
-                Verdict::Owner(owner) if owner.shard == self.link.index => self.own.push((index, owner.peer, path)),
+                Verdict::Owner(owner) if owner.shard == self.link.index => {
+                    self.own.push((index, owner.peer, path))
+                }
                 Verdict::Owner(owner) => {
                     if let Some(parcel) = self.onward.get_mut(owner.shard) {
                         parcel.push(owner.peer, path, datagram);
@@ -234,10 +278,15 @@ impl<M: Machine> Shard<M> {
         drop(view);
         let counters = &self.link.counters;
         if passed > 0 {
-            let full: u64 = self.links.iter().zip(&mut self.onward).map(|(link, parcel)| match parcel.len() {
-                0 => 0,
-                _ => link.deliver(parcel),
-            }).sum();
+            let full: u64 = self
+                .links
+                .iter()
+                .zip(&mut self.onward)
+                .map(|(link, parcel)| match parcel.len() {
+                    0 => 0,
+                    _ => link.deliver(parcel),
+                })
+                .sum();
             counters.shard_full.add(full);
             counters.passed_on.add(passed - full);
         }
@@ -253,7 +302,12 @@ impl<M: Machine> Shard<M> {
         for (index, peer, path) in &self.own {
             let bytes = self.receiver.datagram(*index);
             total += bytes.len() as u64;
-            self.machine.datagram(*peer, Datagram { path: *path, bytes }, now, &mut self.egress.outbox);
+            self.machine.datagram(
+                *peer,
+                Datagram { path: *path, bytes },
+                now,
+                &mut self.egress.outbox,
+            );
             self.egress.settle_when_large();
         }
         self.link.counters.packets_in.add(self.own.len() as u64);
@@ -315,7 +369,10 @@ impl<M: Machine> Shard<M> {
             }
         };
         if tokio::time::timeout(LAST_WRITES, written).await.is_err() {
-            tracing::debug!(shard = self.link.index, "stopped with unwritten TCP packets");
+            tracing::debug!(
+                shard = self.link.index,
+                "stopped with unwritten TCP packets"
+            );
         }
     }
 }

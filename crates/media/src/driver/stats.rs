@@ -67,9 +67,25 @@ macro_rules! counters {
 }
 
 counters!(
-    packets_in, bytes_in, packets_out, bytes_out, passed_on, sends, waits, busy_ns, tcp_connections,
-    malformed, oversized, unknown_ufrag, unknown_path, shard_full, socket_full, send_failed, no_route,
-    tcp_full, outbox_full,
+    packets_in,
+    bytes_in,
+    packets_out,
+    bytes_out,
+    passed_on,
+    sends,
+    waits,
+    busy_ns,
+    tcp_connections,
+    malformed,
+    oversized,
+    unknown_ufrag,
+    unknown_path,
+    shard_full,
+    socket_full,
+    send_failed,
+    no_route,
+    tcp_full,
+    outbox_full,
 );
 
 /// One number; order between counters is not promised.

@@ -50,7 +50,9 @@ fn stun(message: &[u8]) -> Option<Kind<'_>> {
         let (kind, length) = (u16_at(rest, 0)?, usize::from(u16_at(rest, 2)?));
         let value = rest.get(4..4 + length)?;
         if kind == USERNAME {
-            return Some(Kind::Check { ufrag: receiver(value)? });
+            return Some(Kind::Check {
+                ufrag: receiver(value)?,
+            });
         }
         rest = rest.get(4 + length.next_multiple_of(4)..)?;
     }

@@ -49,14 +49,35 @@ impl Drop for Entry {
 impl Connection {
     /// Serves the connection until either side closes it, a limit is passed or the shard ends.
     pub(crate) async fn run(self, stream: std::net::TcpStream) {
-        let Connection { path, owner, link, demux, limits, framer, admission } = self;
+        let Connection {
+            path,
+            owner,
+            link,
+            demux,
+            limits,
+            framer,
+            admission,
+        } = self;
         let outgoing = Arc::new(Outgoing::new(owner.peer, limits.queue_bytes));
         lock(&link.tcp.open).insert(path, outgoing.clone());
         link.counters.tcp_connections.add(1);
-        let _entry = Entry { path, link: link.clone(), demux: demux.clone(), _admission: admission };
-        let Ok(stream) = TcpStream::from_std(stream) else { return };
+        let _entry = Entry {
+            path,
+            link: link.clone(),
+            demux: demux.clone(),
+            _admission: admission,
+        };
+        let Ok(stream) = TcpStream::from_std(stream) else {
+            return;
+        };
         let (read, write) = stream.into_split();
-        let incoming = Incoming { path, owner, link, demux, parcel: Parcel::default() };
+        let incoming = Incoming {
+            path,
+            owner,
+            link,
+            demux,
+            parcel: Parcel::default(),
+        };
         // The two halves end each other.
         let result = tokio::select! {
             result = incoming.read(read, framer, limits.idle) => result,
@@ -64,7 +85,9 @@ impl Connection {
         };
         match result {
             Ok(()) => {}
-            Err(error) => tracing::debug!(remote = %path.remote, %error, "ICE-TCP connection ended"),
+            Err(error) => {
+                tracing::debug!(remote = %path.remote, %error, "ICE-TCP connection ended")
+            }
         }
     }
 }
@@ -78,10 +101,18 @@ struct Incoming {
 }
 
 impl Incoming {
-    async fn read(mut self, mut stream: OwnedReadHalf, mut framer: Framer, idle: Duration) -> io::Result<()> {
+    async fn read(
+        mut self,
+        mut stream: OwnedReadHalf,
+        mut framer: Framer,
+        idle: Duration,
+    ) -> io::Result<()> {
         let mut last = Instant::now();
         loop {
-            if self.deliver(&mut framer).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))? {
+            if self
+                .deliver(&mut framer)
+                .map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?
+            {
                 last = Instant::now();
             }
             let Ok(read) = timeout_at(last + idle, stream.read_buf(framer.space())).await else {
@@ -100,7 +131,9 @@ impl Incoming {
         let result = loop {
             match framer.next() {
                 Ok(Some(frame)) => match view.find(&self.path, frame) {
-                    Verdict::Owner(owner) if owner == self.owner => self.parcel.push(owner.peer, self.path, frame),
+                    Verdict::Owner(owner) if owner == self.owner => {
+                        self.parcel.push(owner.peer, self.path, frame)
+                    }
                     // One connection, one peer: a check for another one has its own connection.
                     Verdict::Owner(_) | Verdict::UnknownPath => no_path += 1,
                     Verdict::UnknownUfrag => no_ufrag += 1,
@@ -123,7 +156,11 @@ impl Incoming {
     }
 }
 
-async fn write_frames(mut stream: OwnedWriteHalf, outgoing: &Outgoing, stalled: Duration) -> io::Result<()> {
+async fn write_frames(
+    mut stream: OwnedWriteHalf,
+    outgoing: &Outgoing,
+    stalled: Duration,
+) -> io::Result<()> {
     let mut frames = Vec::new();
     while outgoing.take(&mut frames).await {
         let mut rest = frames.as_slice();

@@ -34,7 +34,9 @@ impl Framer {
     pub(crate) fn next(&mut self) -> Result<Option<&[u8]>, FrameTooLong> {
         loop {
             let rest = self.buffer.get(self.start..).unwrap_or_default();
-            let Some((length, rest)) = rest.split_first_chunk::<LENGTH_BYTES>() else { return Ok(None) };
+            let Some((length, rest)) = rest.split_first_chunk::<LENGTH_BYTES>() else {
+                return Ok(None);
+            };
             let length = usize::from(u16::from_be_bytes(*length));
             if length > DATAGRAM_BYTES {
                 return Err(FrameTooLong(length));
@@ -52,7 +54,9 @@ impl Framer {
 
     /// The next whole frame, which stays.
     pub(crate) fn peek(&mut self) -> Result<Option<&[u8]>, FrameTooLong> {
-        let Some(length) = self.next()?.map(<[u8]>::len) else { return Ok(None) };
+        let Some(length) = self.next()?.map(<[u8]>::len) else {
+            return Ok(None);
+        };
         let end = self.start;
         self.start -= LENGTH_BYTES + length;
         Ok(self.buffer.get(end - length..end))
@@ -66,7 +70,9 @@ impl Framer {
 
 /// Appends a frame; `false` when it is longer than a frame can say.
 pub(crate) fn write(datagram: &[u8], to: &mut Vec<u8>) -> bool {
-    let Ok(length) = u16::try_from(datagram.len()) else { return false };
+    let Ok(length) = u16::try_from(datagram.len()) else {
+        return false;
+    };
     to.extend_from_slice(&length.to_be_bytes());
     to.extend_from_slice(datagram);
     true

@@ -51,14 +51,21 @@ fn bind_all(plan: &Plan, mut port: u16) -> Result<(u16, Bound), DriverError> {
     for entry in &plan.bound {
         let address = SocketAddr::new(entry.bind, port);
         let listener = listen(address).map_err(|source| DriverError::Bind { address, source })?;
-        port = listener.local_addr().map_err(|source| DriverError::Bind { address, source })?.port();
+        port = listener
+            .local_addr()
+            .map_err(|source| DriverError::Bind { address, source })?
+            .port();
         bound.push((SocketAddr::new(entry.shown, port), listener));
     }
     Ok((port, bound))
 }
 
 fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(socket2::Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(socket2::Protocol::TCP),
+    )?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
@@ -85,10 +92,17 @@ impl Listeners {
             links: self.links,
             demux: self.demux,
             limits: self.limits,
-            counts: Arc::new(Counts { limits: self.limits, open: Mutex::default() }),
+            counts: Arc::new(Counts {
+                limits: self.limits,
+                open: Mutex::default(),
+            }),
         });
         for (shown, listener) in bound {
-            tokio::spawn(accept(shown, TcpListener::from_std(listener)?, shared.clone()));
+            tokio::spawn(accept(
+                shown,
+                TcpListener::from_std(listener)?,
+                shared.clone(),
+            ));
         }
         self.stop.notified().await;
         Ok(())
@@ -108,7 +122,11 @@ async fn accept(shown: SocketAddr, listener: TcpListener, shared: Arc<Shared>) {
             Ok((stream, remote)) => {
                 // Beyond the limits the connection is closed at once.
                 if let Some(admission) = Counts::admit(&shared.counts, remote.ip()) {
-                    let path = Path { protocol: Protocol::Tcp, local: shown, remote };
+                    let path = Path {
+                        protocol: Protocol::Tcp,
+                        local: shown,
+                        remote,
+                    };
                     tokio::spawn(greet(stream, path, admission, shared.clone()));
                 }
             }
@@ -123,15 +141,24 @@ async fn accept(shown: SocketAddr, listener: TcpListener, shared: Arc<Shared>) {
 /// Waits for the first frame and hands the connection to the shard of its peer.
 async fn greet(mut stream: TcpStream, path: Path, admission: Admission, shared: Arc<Shared>) {
     let mut framer = Framer::default();
-    let first = timeout(shared.limits.first_frame, first_frame(&mut stream, &mut framer, &path, &shared.demux));
+    let first = timeout(
+        shared.limits.first_frame,
+        first_frame(&mut stream, &mut framer, &path, &shared.demux),
+    );
     let Ok(Ok(Some(owner))) = first.await else {
         tracing::debug!(remote = %path.remote, "ICE-TCP connection without a check for a known peer");
         return;
     };
-    let Some(link) = shared.links.get(owner.shard) else { return };
+    let Some(link) = shared.links.get(owner.shard) else {
+        return;
+    };
     // Delay costs more than bytes here. A socket that refuses this is closing.
-    let Ok(()) = stream.set_nodelay(true) else { return };
-    let Ok(stream) = stream.into_std() else { return };
+    let Ok(()) = stream.set_nodelay(true) else {
+        return;
+    };
+    let Ok(stream) = stream.into_std() else {
+        return;
+    };
     let connection = Connection {
         path,
         owner,
@@ -145,12 +172,19 @@ async fn greet(mut stream: TcpStream, path: Path, admission: Admission, shared: 
 }
 
 /// The peer that the first frame names; the frame stays in the framer. `None` for anything else.
-async fn first_frame(stream: &mut TcpStream, framer: &mut Framer, path: &Path, demux: &Demux) -> io::Result<Option<Owner>> {
+async fn first_frame(
+    stream: &mut TcpStream,
+    framer: &mut Framer,
+    path: &Path,
+    demux: &Demux,
+) -> io::Result<Option<Owner>> {
     loop {
         match framer.peek() {
             Err(error) => return Err(io::Error::new(io::ErrorKind::InvalidData, error)),
             Ok(Some(frame)) => {
-                let Kind::Check { .. } = classify(frame) else { return Ok(None) };
+                let Kind::Check { .. } = classify(frame) else {
+                    return Ok(None);
+                };
                 return Ok(match demux.view().find(path, frame) {
                     Verdict::Owner(owner) => Some(owner),
                     _ => None,
@@ -186,7 +220,10 @@ impl Counts {
         }
         *total += 1;
         by_address.insert(from, here + 1);
-        Some(Admission { counts: counts.clone(), from })
+        Some(Admission {
+            counts: counts.clone(),
+            from,
+        })
     }
 }
 

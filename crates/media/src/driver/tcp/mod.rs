@@ -65,7 +65,12 @@ struct Queue {
 
 impl Outgoing {
     fn new(peer: u64, limit_bytes: usize) -> Outgoing {
-        Outgoing { peer, queue: Mutex::default(), limit_bytes, wake: Notify::new() }
+        Outgoing {
+            peer,
+            queue: Mutex::default(),
+            limit_bytes,
+            wake: Notify::new(),
+        }
     }
 
     /// Queues a packet as a frame; `false` when the reader is too slow and the packet is dropped.

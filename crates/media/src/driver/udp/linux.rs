@@ -5,7 +5,9 @@ use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
 
 use nix::errno::Errno;
-use nix::sys::socket::{ControlMessage, MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg, sendmsg};
+use nix::sys::socket::{
+    ControlMessage, MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg, sendmsg,
+};
 use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, SocketAddrAny};
 
 use super::{BATCH, DATAGRAM_BYTES, Received, Tally};
@@ -39,7 +41,13 @@ impl Receiver {
         let mut chunks = self.buffer.chunks_exact_mut(DATAGRAM_BYTES);
         let mut slices: [[IoSliceMut<'_>; 1]; BATCH] =
             std::array::from_fn(|_| [IoSliceMut::new(chunks.next().unwrap_or_default())]);
-        let results = recvmmsg(socket.as_raw_fd(), &mut self.headers, &mut slices, MsgFlags::MSG_DONTWAIT, None)?;
+        let results = recvmmsg(
+            socket.as_raw_fd(),
+            &mut self.headers,
+            &mut slices,
+            MsgFlags::MSG_DONTWAIT,
+            None,
+        )?;
         for result in results {
             let remote = result.address.as_ref().and_then(|a| {
                 let v4 = a.as_sockaddr_in().map(|a| SocketAddr::V4((*a).into()));
@@ -48,20 +56,30 @@ impl Receiver {
             // An address of another family cannot come from a UDP socket; the place is kept all the same.
             let remote = remote.unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0)));
             let truncated = result.flags.contains(MsgFlags::MSG_TRUNC);
-            self.received.push(Received { remote, len: result.bytes.min(DATAGRAM_BYTES), truncated });
+            self.received.push(Received {
+                remote,
+                len: result.bytes.min(DATAGRAM_BYTES),
+                truncated,
+            });
         }
         Ok(self.received.len())
     }
 
     /// The datagrams of the last batch.
     pub(crate) fn batch(&self) -> impl Iterator<Item = (Received, &[u8])> {
-        self.received.iter().zip(self.buffer.chunks_exact(DATAGRAM_BYTES)).map(|(r, chunk)| (*r, &chunk[..r.len]))
+        self.received
+            .iter()
+            .zip(self.buffer.chunks_exact(DATAGRAM_BYTES))
+            .map(|(r, chunk)| (*r, &chunk[..r.len]))
     }
 
     /// One datagram of the last batch.
     pub(crate) fn datagram(&self, index: usize) -> &[u8] {
         let start = index * DATAGRAM_BYTES;
-        self.received.get(index).and_then(|r| self.buffer.get(start..start + r.len)).unwrap_or_default()
+        self.received
+            .get(index)
+            .and_then(|r| self.buffer.get(start..start + r.len))
+            .unwrap_or_default()
     }
 }
 
@@ -78,7 +96,14 @@ impl Sender {
 
     /// Sends the datagrams `which` in order. Never blocks: when the socket's buffer is full the rest is
     /// dropped and counted.
-    pub(crate) fn send(&mut self, socket: &UdpSocket, which: &[u32], queued: &[Queued], bytes: &[u8], tally: &mut Tally) {
+    pub(crate) fn send(
+        &mut self,
+        socket: &UdpSocket,
+        which: &[u32],
+        queued: &[Queued],
+        bytes: &[u8],
+        tally: &mut Tally,
+    ) {
         let all = Datagrams { queued, bytes };
         let mut rest = which;
         while !rest.is_empty() {
@@ -88,7 +113,11 @@ impl Sender {
             } else {
                 let mut end = run;
                 while end < rest.len() && end < BATCH {
-                    let next = if self.segments { all.run(&rest[end..]) } else { 1 };
+                    let next = if self.segments {
+                        all.run(&rest[end..])
+                    } else {
+                        1
+                    };
                     if next >= RUN {
                         break;
                     }
@@ -121,29 +150,50 @@ impl Sender {
     }
 
     /// Sends a run as one buffer that the kernel cuts up; returns how many datagrams went.
-    fn send_run(&self, socket: &UdpSocket, run: &[u32], all: &Datagrams<'_>) -> Result<usize, Errno> {
-        let Some(first) = run.first() else { return Ok(0) };
+    fn send_run(
+        &self,
+        socket: &UdpSocket,
+        run: &[u32],
+        all: &Datagrams<'_>,
+    ) -> Result<usize, Errno> {
+        let Some(first) = run.first() else {
+            return Ok(0);
+        };
         let (remote, datagram) = all.get(*first);
         let slices: Vec<IoSlice<'_>> = run.iter().map(|i| IoSlice::new(all.get(*i).1)).collect();
-        let Ok(segment) = u16::try_from(datagram.len()) else { return Err(Errno::EMSGSIZE) };
+        let Ok(segment) = u16::try_from(datagram.len()) else {
+            return Err(Errno::EMSGSIZE);
+        };
         let control = [ControlMessage::UdpGsoSegments(&segment)];
         let to = SockaddrStorage::from(remote);
-        sendmsg(socket.as_raw_fd(), &slices, &control, MsgFlags::MSG_DONTWAIT, Some(&to)).map(|_| run.len())
+        sendmsg(
+            socket.as_raw_fd(),
+            &slices,
+            &control,
+            MsgFlags::MSG_DONTWAIT,
+            Some(&to),
+        )
+        .map(|_| run.len())
     }
 }
 
 /// Sends datagrams to different peers in one call; returns how many of the first went.
 fn send_many(socket: &UdpSocket, which: &[u32], all: &Datagrams<'_>) -> Result<usize, Errno> {
     let addresses: Vec<SocketAddrAny> = which.iter().map(|i| all.get(*i).0.into()).collect();
-    let slices: Vec<[IoSlice<'_>; 1]> = which.iter().map(|i| [IoSlice::new(all.get(*i).1)]).collect();
-    let mut controls: Vec<SendAncillaryBuffer<'_, '_, '_>> = which.iter().map(|_| Default::default()).collect();
+    let slices: Vec<[IoSlice<'_>; 1]> = which
+        .iter()
+        .map(|i| [IoSlice::new(all.get(*i).1)])
+        .collect();
+    let mut controls: Vec<SendAncillaryBuffer<'_, '_, '_>> =
+        which.iter().map(|_| Default::default()).collect();
     let mut messages: Vec<MMsgHdr<'_>> = addresses
         .iter()
         .zip(&slices)
         .zip(&mut controls)
         .map(|((address, slice), control)| MMsgHdr::new_with_addr(address, slice, control))
         .collect();
-    rustix::net::sendmmsg(socket, &mut messages, SendFlags::DONTWAIT).map_err(|e| Errno::from_raw(e.raw_os_error()))
+    rustix::net::sendmmsg(socket, &mut messages, SendFlags::DONTWAIT)
+        .map_err(|e| Errno::from_raw(e.raw_os_error()))
 }
 
 /// The outbox's datagrams, by index.
@@ -160,7 +210,9 @@ impl<'a> Datagrams<'a> {
 
     /// How many datagrams from the first on go to one peer in equal size; the last may be shorter.
     fn run(&self, which: &[u32]) -> usize {
-        let Some((first, others)) = which.split_first() else { return 0 };
+        let Some((first, others)) = which.split_first() else {
+            return 0;
+        };
         let (remote, datagram) = self.get(*first);
         let size = datagram.len();
         if size == 0 {

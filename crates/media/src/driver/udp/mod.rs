@@ -59,23 +59,38 @@ pub(crate) struct Tally {
 }
 
 /// Opens the port on all addresses for all shards; the outer list is one entry per shard.
-pub(crate) fn open(config: &DriverConfig, plan: &Plan, shards: usize) -> Result<(u16, Vec<Vec<UdpPort>>), DriverError> {
+pub(crate) fn open(
+    config: &DriverConfig,
+    plan: &Plan,
+    shards: usize,
+) -> Result<(u16, Vec<Vec<UdpPort>>), DriverError> {
     let mut attempt = 0;
     loop {
         attempt += 1;
         match open_port(config, plan, shards) {
             Err(DriverError::Bind { source, .. })
-                if config.udp_port == 0 && source.kind() == io::ErrorKind::AddrInUse && attempt < PICKS => {}
+                if config.udp_port == 0
+                    && source.kind() == io::ErrorKind::AddrInUse
+                    && attempt < PICKS => {}
             result => return result,
         }
     }
 }
 
-fn open_port(config: &DriverConfig, plan: &Plan, shards: usize) -> Result<(u16, Vec<Vec<UdpPort>>), DriverError> {
+fn open_port(
+    config: &DriverConfig,
+    plan: &Plan,
+    shards: usize,
+) -> Result<(u16, Vec<Vec<UdpPort>>), DriverError> {
     let mut port = config.udp_port;
     let mut by_shard: Vec<Vec<UdpPort>> = (0..shards).map(|_| Vec::new()).collect();
     for bound in &plan.bound {
-        let failed = |port| move |source| DriverError::Bind { address: SocketAddr::new(bound.bind, port), source };
+        let failed = |port| {
+            move |source| DriverError::Bind {
+                address: SocketAddr::new(bound.bind, port),
+                source,
+            }
+        };
         // Sockets that share a port let any other process of the same user join them unnoticed. A bind
         // without sharing says whether the port is really free.
         let probe = bind(bound.bind, port, false).map_err(failed(port))?;
@@ -89,7 +104,11 @@ fn open_port(config: &DriverConfig, plan: &Plan, shards: usize) -> Result<(u16, 
             }
             let socket = bind(bound.bind, port, share).map_err(failed(port))?;
             size_buffers(&socket, config.socket_buffer_bytes, index == 0).map_err(failed(port))?;
-            ports.push(UdpPort { shown, socket: socket.into(), reads: true });
+            ports.push(UdpPort {
+                shown,
+                socket: socket.into(),
+                reads: true,
+            });
         }
     }
     if config.sharing == PortSharing::Single {
@@ -97,8 +116,15 @@ fn open_port(config: &DriverConfig, plan: &Plan, shards: usize) -> Result<(u16, 
         for ports in others {
             for original in first.iter().flatten() {
                 let address = original.shown;
-                let socket = original.socket.try_clone().map_err(|source| DriverError::Bind { address, source })?;
-                ports.push(UdpPort { shown: original.shown, socket, reads: false });
+                let socket = original
+                    .socket
+                    .try_clone()
+                    .map_err(|source| DriverError::Bind { address, source })?;
+                ports.push(UdpPort {
+                    shown: original.shown,
+                    socket,
+                    reads: false,
+                });
             }
         }
     }
@@ -107,7 +133,11 @@ fn open_port(config: &DriverConfig, plan: &Plan, shards: usize) -> Result<(u16, 
 
 fn bind(ip: IpAddr, port: u16, share: bool) -> io::Result<Socket> {
     let address = SocketAddr::new(ip, port);
-    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::DGRAM,
+        Some(Protocol::UDP),
+    )?;
     if ip.is_ipv6() {
         socket.set_only_v6(true)?;
     }
@@ -121,13 +151,16 @@ fn bind(ip: IpAddr, port: u16, share: bool) -> io::Result<Socket> {
 
 fn local_port(socket: &Socket) -> io::Result<u16> {
     let address = socket.local_addr()?.as_socket();
-    address.map(|a| a.port()).ok_or_else(|| io::Error::other("the socket has no port"))
+    address
+        .map(|a| a.port())
+        .ok_or_else(|| io::Error::other("the socket has no port"))
 }
 
 /// Asks for large buffers: a burst of video to many subscribers must fit while the network card works.
 fn size_buffers(socket: &Socket, asked: usize, report: bool) -> io::Result<()> {
     // A kernel that gives less does so silently, some refuse: both are told below.
-    let refused = socket.set_recv_buffer_size(asked).is_err() | socket.set_send_buffer_size(asked).is_err();
+    let refused =
+        socket.set_recv_buffer_size(asked).is_err() | socket.set_send_buffer_size(asked).is_err();
     let (receive, send) = (socket.recv_buffer_size()?, socket.send_buffer_size()?);
     if report && (refused || receive < asked || send < asked) {
         tracing::warn!(

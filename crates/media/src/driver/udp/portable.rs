@@ -15,7 +15,10 @@ pub(crate) struct Receiver {
 impl Receiver {
     pub(crate) fn new() -> Receiver {
         // One byte more each: there is no flag that says that a datagram was cut.
-        Receiver { buffer: vec![0; BATCH * (DATAGRAM_BYTES + 1)].into(), received: Vec::with_capacity(BATCH) }
+        Receiver {
+            buffer: vec![0; BATCH * (DATAGRAM_BYTES + 1)].into(),
+            received: Vec::with_capacity(BATCH),
+        }
     }
 
     /// Receives up to [`BATCH`] datagrams; fewer means that the socket is empty.
@@ -25,7 +28,11 @@ impl Receiver {
             match socket.recv_from(chunk) {
                 Ok((len, remote)) => {
                     let truncated = len > DATAGRAM_BYTES;
-                    self.received.push(Received { remote, len: len.min(DATAGRAM_BYTES), truncated });
+                    self.received.push(Received {
+                        remote,
+                        len: len.min(DATAGRAM_BYTES),
+                        truncated,
+                    });
                 }
                 Err(error) if self.received.is_empty() => return Err(error),
                 Err(_) => break,
@@ -36,13 +43,19 @@ impl Receiver {
 
     /// The datagrams of the last batch.
     pub(crate) fn batch(&self) -> impl Iterator<Item = (Received, &[u8])> {
-        self.received.iter().zip(self.buffer.chunks_exact(DATAGRAM_BYTES + 1)).map(|(r, chunk)| (*r, &chunk[..r.len]))
+        self.received
+            .iter()
+            .zip(self.buffer.chunks_exact(DATAGRAM_BYTES + 1))
+            .map(|(r, chunk)| (*r, &chunk[..r.len]))
     }
 
     /// One datagram of the last batch.
     pub(crate) fn datagram(&self, index: usize) -> &[u8] {
         let start = index * (DATAGRAM_BYTES + 1);
-        self.received.get(index).and_then(|r| self.buffer.get(start..start + r.len)).unwrap_or_default()
+        self.received
+            .get(index)
+            .and_then(|r| self.buffer.get(start..start + r.len))
+            .unwrap_or_default()
     }
 }
 
@@ -56,7 +69,14 @@ impl Sender {
 
     /// Sends the datagrams `which` in order. Never blocks: when the socket's buffer is full the rest is
     /// dropped and counted.
-    pub(crate) fn send(&mut self, socket: &UdpSocket, which: &[u32], queued: &[Queued], bytes: &[u8], tally: &mut Tally) {
+    pub(crate) fn send(
+        &mut self,
+        socket: &UdpSocket,
+        which: &[u32],
+        queued: &[Queued],
+        bytes: &[u8],
+        tally: &mut Tally,
+    ) {
         for (done, index) in which.iter().enumerate() {
             let datagram = &queued[*index as usize];
             tally.calls += 1;
