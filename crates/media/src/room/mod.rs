@@ -157,7 +157,7 @@ impl Room {
             metadata: config.metadata.clone(),
             ..proto::Room::default()
         };
-        let mut room = Self {
+        let room = Self {
             info,
             participants: BTreeMap::new(),
             by_identity: HashMap::new(),

@@ -188,7 +188,7 @@ impl Room {
 
     /// Sends a fresh token with the permissions of now.
     pub(super) fn refresh_token(&mut self, key: u64, step: &mut Step<'_>) {
-        let now = Timestamp::from_millis(step.wall_ms());
+        let now = Timestamp::from_micros(step.wall_ms().saturating_mul(1000));
         let Some(participant) = self.participants.get_mut(&key) else {
             return;
         };
