@@ -11,10 +11,15 @@ pub mod forward;
 mod peer;
 pub mod record;
 pub mod room;
+mod server;
 pub mod service;
 mod shard;
 pub mod signal;
 pub mod token;
 pub mod webhook;
 
+pub use server::{
+    JoinError, LIVEKIT_VERSION, MediaCallError, MediaConfig, MediaServer, MediaStop, RoomEvents,
+    Session, Unavailable,
+};
 pub use token::{RoomGrant, TokenError, access_token};

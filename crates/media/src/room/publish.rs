@@ -59,7 +59,7 @@ impl Room {
             key: self.next_track,
             owner: key,
             cid: cid.clone(),
-            layers: Layers::new(&info.layers, step.now),
+            layers: Layers::new(track::layers(&info), step.now),
             rids: Vec::new(),
             dynacast: Dynacast::new(&track::codecs(&info), step.now),
             info: info.clone(),

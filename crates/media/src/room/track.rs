@@ -136,3 +136,14 @@ pub(crate) fn codecs(info: &proto::TrackInfo) -> Vec<&str> {
         .map(|codec| codec.mime_type.as_str())
         .collect()
 }
+
+/// The layers a track was announced with.
+pub(crate) fn layers(info: &proto::TrackInfo) -> &[proto::VideoLayer] {
+    match info.codecs.first() {
+        Some(codec) if !codec.layers.is_empty() => &codec.layers,
+        _ => {
+            #[expect(deprecated, reason = "older clients announce layers here only")]
+            &info.layers
+        }
+    }
+}

@@ -79,6 +79,8 @@ impl Machine for Echo {
         out.send(datagram.path, datagram.bytes);
     }
 
+    fn flush(&mut self, _: Instant, _: &mut Outbox) {}
+
     fn timeout(&mut self, _now: Instant, out: &mut Outbox) {
         self.alarm = None;
         for path in self.paths.values() {
