@@ -136,7 +136,12 @@ impl Server {
             tracing::warn!("some background work did not end in time");
         }
         let _ = self.stop.send(true);
-        if tokio::time::timeout(DRAIN_REQUESTS + Duration::from_millis(500), self.accepting)
+        let ended = async {
+            let _ = self.accepting.await;
+            // Sockets are no requests any more: each says why it closes.
+            self.app.streams_ended().await;
+        };
+        if tokio::time::timeout(DRAIN_REQUESTS + Duration::from_millis(500), ended)
             .await
             .is_err()
         {
