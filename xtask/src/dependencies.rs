@@ -20,12 +20,7 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     let licences = list(&rules, "licenses", "allow")?;
     // `Cargo.lock` would not do for these: it also names packages that only a feature which nobody
     // turns on would bring in.
-    let mut args = vec![
-        "tree",
-        "--workspace",
-        "--prefix=none",
-        "--format={p}|{l}",
-    ];
+    let mut args = vec!["tree", "--workspace", "--prefix=none", "--format={p}|{l}"];
     let targets = list(&rules, "graph", "targets")?;
     args.extend(targets.iter().flat_map(|target| ["--target", target]));
     let tree = process::output(&mut workspace.cargo(&args))?;

@@ -178,12 +178,21 @@ mod tests {
         let first = stream::iter([Ok::<_, std::io::Error>(Bytes::from_static(b"{"))]);
         let body = Body::from_stream(first.chain(stream::pending()));
         let (request, awaited) = watched(Request::new(body));
-        assert_eq!(timed_out(awaited.load(Ordering::Relaxed), id()).status(), 503);
+        assert_eq!(
+            timed_out(awaited.load(Ordering::Relaxed), id()).status(),
+            503
+        );
         let mut read = request.into_body().into_data_stream();
         assert!(read.next().now_or_never().is_some());
         assert!(read.next().now_or_never().is_none(), "the rest never comes");
         let answer = timed_out(awaited.load(Ordering::Relaxed), id());
-        assert_eq!((answer.status().as_u16(), &answer.headers()[header::CONNECTION]), (408, &HeaderValue::from_static("close")));
+        assert_eq!(
+            (
+                answer.status().as_u16(),
+                &answer.headers()[header::CONNECTION]
+            ),
+            (408, &HeaderValue::from_static("close"))
+        );
     }
 
     #[test]

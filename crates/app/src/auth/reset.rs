@@ -86,7 +86,9 @@ impl App {
     pub async fn reset_check(&self, ctx: &Ctx, token: &str) -> Result<User> {
         let hash = digest(token.as_bytes());
         let mut conn = self.store().read().await?;
-        let found = conn.one_time_find(&hash, OneTimePurpose::Reset, ctx.now).await?;
+        let found = conn
+            .one_time_find(&hash, OneTimePurpose::Reset, ctx.now)
+            .await?;
         let id = found.and_then(|(id, _)| id).ok_or_else(token_invalid)?;
         Ok(conn.user_get(id).await?)
     }

@@ -51,7 +51,9 @@ impl App {
     pub async fn setup_check(&self, ctx: &Ctx, token: &str) -> Result<()> {
         let hash = digest(token.as_bytes());
         let mut conn = self.store().read().await?;
-        let found = conn.one_time_find(&hash, OneTimePurpose::Setup, ctx.now).await?;
+        let found = conn
+            .one_time_find(&hash, OneTimePurpose::Setup, ctx.now)
+            .await?;
         found.map(drop).ok_or_else(token_invalid)
     }
 

@@ -259,7 +259,9 @@ impl App {
         change.instance_put(PREVIOUS_NAME, &previous).await?;
         change.instance_put(KEY_NAME, &Key::made()?).await?;
         let details = serde_json::json!({ "forget": forget });
-        change.audit("signing_key.rotated", "instance", details).await?;
+        change
+            .audit("signing_key.rotated", "instance", details)
+            .await?;
         change.commit().await?;
         Ok(())
     }

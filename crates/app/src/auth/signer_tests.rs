@@ -28,7 +28,8 @@ fn header(signer: &Signer) -> Value {
 fn forged(signer: &Signer, header: &Value, payload: &Value) -> String {
     let part = |value: &Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
     let text = format!("{}.{}", part(header), part(payload));
-    let signature = jsonwebtoken::crypto::sign(text.as_bytes(), &signer.current.encoding, Algorithm::ES256);
+    let signature =
+        jsonwebtoken::crypto::sign(text.as_bytes(), &signer.current.encoding, Algorithm::ES256);
     format!("{text}.{}", signature.expect("a signature"))
 }
 

@@ -12,7 +12,8 @@ use axum::{Json, Router};
 use meetmind_app::App;
 
 /// For pages that bring no policy of their own: nothing.
-const PAGE_POLICY: &str = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+const PAGE_POLICY: &str =
+    "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 pub(crate) fn router() -> Router<App> {
     Router::new()

@@ -35,7 +35,10 @@ pub(crate) fn router() -> Router<App> {
             get(async || file("image/svg+xml", include_str!("icon.svg"))),
         )
         // Where browsers look without being told.
-        .route("/favicon.ico", get(async || Redirect::permanent("/icon.svg")))
+        .route(
+            "/favicon.ico",
+            get(async || Redirect::permanent("/icon.svg")),
+        )
 }
 
 fn file(kind: &'static str, text: &'static str) -> Response {
@@ -111,7 +114,9 @@ fn fault(error: Option<&Error>) -> String {
 /// Says which field an error is about, and puts the person there; without an error, at the start.
 fn mark(name: &str, first: bool, error: Option<&Error>) -> &'static str {
     match error.map(faulty) {
-        Some(field) if field == name => " autofocus aria-invalid=\"true\" aria-describedby=\"fault\"",
+        Some(field) if field == name => {
+            " autofocus aria-invalid=\"true\" aria-describedby=\"fault\""
+        }
         None if first => " autofocus",
         _ => "",
     }

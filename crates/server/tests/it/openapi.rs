@@ -236,10 +236,11 @@ async fn the_page_works_without_a_network() {
         "{policy}"
     );
     let mut files = 0;
-    for part in html
-        .split('"')
-        .filter(|part| [".js", ".css", ".svg"].iter().any(|end| part.ends_with(end)))
-    {
+    for part in html.split('"').filter(|part| {
+        [".js", ".css", ".svg"]
+            .iter()
+            .any(|end| part.ends_with(end))
+    }) {
         assert!(!part.contains("//"), "{part} comes from elsewhere");
         let path = if part.starts_with('/') {
             part.to_owned()

@@ -444,11 +444,17 @@ async fn the_pages_work_without_scripts_and_escape_what_they_show() {
     let html = String::from_utf8_lossy(&weak.bytes).into_owned();
     assert!(html.contains("too easy to guess") && html.contains("anna@example.com"));
     let done = post(PASSWORD).await;
-    assert_eq!((done.status.as_u16(), &done.headers["location"]), (303, &"/".parse().expect("a path")));
+    assert_eq!(
+        (done.status.as_u16(), &done.headers["location"]),
+        (303, &"/".parse().expect("a path"))
+    );
     assert_eq!(cookies(&done).1.len(), 3);
     assert_eq!(post(PASSWORD).await.status, 401, "the link works once");
     let used = server.get(&Actor::Anonymous, path).await;
-    assert!(!String::from_utf8_lossy(&used.bytes).contains("<form"), "nobody fills in a form in vain");
+    assert!(
+        !String::from_utf8_lossy(&used.bytes).contains("<form"),
+        "nobody fills in a form in vain"
+    );
     assert_eq!(
         login(&server, "anna", PASSWORD).await.data()["user"]["role"],
         "admin"
