@@ -22,6 +22,7 @@ mod memories;
 mod messages;
 mod notes;
 mod outbound;
+mod rooms;
 mod search;
 mod settings;
 pub mod testing;
@@ -51,6 +52,7 @@ pub use meetings::*;
 pub use memories::*;
 pub use messages::*;
 pub use notes::*;
+pub use rooms::*;
 pub use search::*;
 pub use settings::*;
 pub use tools::*;
@@ -79,6 +81,7 @@ struct Inner {
     notes: notes::State,
     outbound: outbound::Client,
     health: health::State,
+    rooms: rooms::State,
 }
 
 impl App {
@@ -111,6 +114,7 @@ impl App {
             notes: notes::State::default(),
             outbound,
             health: health::State::default(),
+            rooms: rooms::State::default(),
             settings,
         };
         Ok(Self {

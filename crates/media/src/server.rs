@@ -14,8 +14,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::driver::{CommandError, Driver, DriverConfig, DriverError, ShardHandle, ShardStats};
 use crate::peer::Transport;
-use crate::room::{CallError, Refusal, RoomEvent, Settings};
-use crate::service::{RoomAnswer, RoomCall};
+use crate::room::{Refusal, RoomEvent, Settings};
+use crate::service::{RoomAnswer, RoomCall, TwirpError};
 use crate::shard::{Command, Shard, SignalId};
 use crate::signal::join::Join;
 use crate::token::ApiKey;
@@ -79,7 +79,7 @@ pub enum JoinError {
 pub enum MediaCallError {
     /// The room answers with an error.
     #[error(transparent)]
-    Call(#[from] CallError),
+    Call(#[from] TwirpError),
     /// The server cannot answer.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),

@@ -9,13 +9,14 @@ use std::time::Instant;
 
 use livekit_protocol as proto;
 use livekit_protocol::signal_request::Message as Request;
+use livekit_protocol::signal_response::Message;
 use rand::rngs::StdRng;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::driver::{Datagram, Machine, Outbox};
 use crate::peer::ConnectionKey;
-use crate::room::{CallError, Refusal, Room, RoomEvent, Settings, SignalSink, Step};
-use crate::service::{RoomAnswer, RoomCall};
+use crate::room::{Refusal, Room, RoomEvent, Settings, SignalSink, Step};
+use crate::service::{RoomAnswer, RoomCall, TwirpCode, TwirpError};
 use crate::signal::join::Join;
 
 /// Names one signal connection: the participant, and which of its connections.
@@ -40,7 +41,7 @@ pub(crate) enum Command {
     /// A server call.
     Call {
         call: Box<RoomCall>,
-        reply: oneshot::Sender<Result<RoomAnswer, CallError>>,
+        reply: oneshot::Sender<Result<RoomAnswer, TwirpError>>,
     },
     /// Whether a recording of the room runs, so that its clients can say so.
     SetRecording { room: String, active: bool },
@@ -168,7 +169,21 @@ impl Shard {
                     generation,
                 });
             }
-            return Err(Refusal::NothingToResume);
+            // The client asks to go on with what is not here: it has to join anew, and is told so.
+            let leave = proto::LeaveRequest {
+                can_reconnect: true,
+                reason: proto::DisconnectReason::StateMismatch as i32,
+                action: proto::leave_request::Action::Reconnect as i32,
+                regions: None,
+            };
+            // The queue is new and empty.
+            let _ = sink.try_send(proto::SignalResponse {
+                message: Some(Message::Leave(leave)),
+            });
+            return Ok(SignalId {
+                participant: 0,
+                generation: 0,
+            });
         }
         if self.draining {
             return Err(Refusal::Draining);
@@ -197,7 +212,7 @@ impl Shard {
         call: RoomCall,
         now: Instant,
         out: &mut Outbox,
-    ) -> Result<RoomAnswer, CallError> {
+    ) -> Result<RoomAnswer, TwirpError> {
         match call {
             RoomCall::Create(request) => {
                 let name = request.name.clone();
@@ -276,7 +291,10 @@ impl Shard {
             }
             RoomCall::ForwardParticipant(_)
             | RoomCall::MoveParticipant(_)
-            | RoomCall::PerformRpc(_) => Err(CallError::Unimplemented),
+            | RoomCall::PerformRpc(_) => Err(TwirpError::new(
+                TwirpCode::Unimplemented,
+                "this server does not do that",
+            )),
         }
     }
 
@@ -285,13 +303,12 @@ impl Shard {
         name: &str,
         now: Instant,
         out: &mut Outbox,
-        work: impl FnOnce(&mut Room, &mut Step<'_>) -> Result<RoomAnswer, CallError>,
-    ) -> Result<RoomAnswer, CallError> {
+        work: impl FnOnce(&mut Room, &mut Step<'_>) -> Result<RoomAnswer, TwirpError>,
+    ) -> Result<RoomAnswer, TwirpError> {
         let key = self.names.get(name).copied();
         key.and_then(|key| self.with_room(key, now, out, work))
-            .unwrap_or(Err(CallError::NotFound("the room")))
+            .unwrap_or(Err(TwirpError::room_not_found()))
     }
-
 }
 
 impl Machine for Shard {

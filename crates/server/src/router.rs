@@ -9,7 +9,7 @@ use tower::util::option_layer;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::reply::Failure;
-use crate::{gate, health, idempotency, middleware, openapi, rest, web, ws};
+use crate::{gate, health, idempotency, middleware, openapi, rest, rtc, web, ws};
 
 /// What the wires need to know beyond the use cases.
 #[derive(Debug, Clone)]
@@ -64,6 +64,7 @@ pub fn router(app: App, settings: &Settings) -> Router {
     api.layer(from_fn_with_state(app.clone(), idempotency::replay))
         .layer(from_fn(gate::refuse_nobody))
         .merge(ws::router(settings))
+        .merge(rtc::router())
         .merge(openapi::router())
         .merge(web::router())
         .fallback(async || Failure::from(Error::not_found("path")))

@@ -19,8 +19,8 @@ use str0m::net::{Protocol, Receive, TcpType};
 use str0m::rtp::{RtpWrite, Ssrc};
 use str0m::{Candidate, Event, Input, Output, Rtc, RtcConfig, RtcError};
 
-use crate::room::STATS_EVERY;
 use crate::driver::{Datagram, Outbox, Path};
+use crate::room::STATS_EVERY;
 
 /// Names one peer connection within a shard; the demultiplexer finds it by this number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -85,6 +85,14 @@ const SCTP_BUFFER_BYTES: usize = 1024 * 1024;
 
 /// How many ways to the client are remembered as accepted.
 const PATHS: usize = 8;
+
+/// The payload types under which a client takes an encoding.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Outgoing {
+    pub(crate) payload_type: Pt,
+    /// The type for the same wrapped in RED (RFC 2198), if the client takes it.
+    pub(crate) red: Option<Pt>,
+}
 
 /// One peer connection.
 pub(crate) struct Connection {
@@ -228,11 +236,6 @@ impl Connection {
         self.rtc.is_connected()
     }
 
-    /// Read-only access, for what the instance knows.
-    pub(crate) fn rtc(&self) -> &Rtc {
-        &self.rtc
-    }
-
     /// Answers the client's offer.
     ///
     /// # Errors
@@ -259,9 +262,7 @@ impl Connection {
         now: Instant,
         out: &mut Outbox,
     ) -> Result<(), RtcError> {
-        self.change(now, out, |rtc| {
-            rtc.sdp_api().accept_answer(pending, answer)
-        })
+        self.change(now, out, |rtc| rtc.sdp_api().accept_answer(pending, answer))
     }
 
     /// Opens LiveKit's three data channels; in dual mode the server does.
@@ -346,7 +347,8 @@ impl Connection {
     ) -> Option<(Mid, Option<Rid>)> {
         self.change(now, out, |rtc| {
             let mut api = rtc.direct_api();
-            api.stream_rx(&ssrc).map(|stream| (stream.mid(), stream.rid()))
+            api.stream_rx(&ssrc)
+                .map(|stream| (stream.mid(), stream.rid()))
         })
     }
 
@@ -370,8 +372,8 @@ impl Connection {
             .map(|params| params.pt())
     }
 
-    /// The payload type under which this connection's client takes an encoding on a section.
-    pub(crate) fn payload_type(&self, mid: Mid, spec: &CodecSpec, red: bool) -> Option<Pt> {
+    /// How this connection's client takes an encoding on a section; none if it does not.
+    pub(crate) fn outgoing(&self, mid: Mid, spec: &CodecSpec) -> Option<Outgoing> {
         let agreed = self.rtc.media(mid)?.remote_pts();
         let fits = |params: &&PayloadParams| {
             let theirs = params.spec();
@@ -383,11 +385,10 @@ impl Connection {
                 && theirs.format.profile_id == spec.format.profile_id
         };
         let params = self.rtc.codec_config().params().iter().find(fits)?;
-        if red {
-            params.red().filter(|red| agreed.contains(red))
-        } else {
-            Some(params.pt())
-        }
+        Some(Outgoing {
+            payload_type: params.pt(),
+            red: params.red(),
+        })
     }
 
     /// What the bandwidth probe should try to reach, bits per second.

@@ -4,6 +4,6 @@ mod connection;
 mod sections;
 
 pub(crate) use connection::{
-    CHANNEL_LABELS, Connection, ConnectionKey, ConnectionRole, Transport,
+    CHANNEL_LABELS, Connection, ConnectionKey, ConnectionRole, Outgoing, Transport,
 };
 pub(crate) use sections::{SendSections, TrackKey};

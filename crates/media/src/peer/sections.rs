@@ -98,7 +98,9 @@ mod tests {
         sections.offer(first, MediaKind::Audio);
         sections.offer(second, MediaKind::Video);
         sections.offer(first, MediaKind::Audio);
-        let before = sections.assign(7, MediaKind::Audio).expect("a free section");
+        let before = sections
+            .assign(7, MediaKind::Audio)
+            .expect("a free section");
         assert_eq!((before.mid, before.used), (first, false));
         assert_eq!(sections.assign(8, MediaKind::Audio), None);
         assert_eq!(sections.release(7), Some(first));

@@ -7,37 +7,24 @@ use livekit_protocol::signal_response::Message;
 
 use super::{Room, Step, limits};
 use crate::peer::TrackKey;
+use crate::service::{TwirpCode, TwirpError};
 use crate::token::Permissions;
 
-/// Why a call failed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum CallError {
-    /// The participant, or the track, is not in the room.
-    #[error("{0} was not found")]
-    NotFound(&'static str),
-    /// This server does not do it.
-    #[error("this server does not do that")]
-    Unimplemented,
-    /// The call asks for what cannot be.
-    #[error("{0}")]
-    Invalid(&'static str),
-}
-
 impl Room {
-    fn key_of(&self, identity: &str) -> Result<u64, CallError> {
+    fn key_of(&self, identity: &str) -> Result<u64, TwirpError> {
         self.by_identity
             .get(identity)
             .copied()
-            .ok_or(CallError::NotFound("the participant"))
+            .ok_or_else(TwirpError::participant_not_found)
     }
 
     /// One participant, with its tracks.
     pub(crate) fn get_participant(
         &self,
         identity: &str,
-    ) -> Result<proto::ParticipantInfo, CallError> {
+    ) -> Result<proto::ParticipantInfo, TwirpError> {
         self.describe_participant(self.key_of(identity)?)
-            .ok_or(CallError::NotFound("the participant"))
+            .ok_or_else(TwirpError::participant_not_found)
     }
 
     /// Puts a participant out.
@@ -45,7 +32,7 @@ impl Room {
         &mut self,
         identity: &str,
         step: &mut Step<'_>,
-    ) -> Result<(), CallError> {
+    ) -> Result<(), TwirpError> {
         let key = self.key_of(identity)?;
         self.remove(key, DisconnectReason::ParticipantRemoved, true, step);
         Ok(())
@@ -56,19 +43,19 @@ impl Room {
         &mut self,
         request: &proto::MuteRoomTrackRequest,
         step: &mut Step<'_>,
-    ) -> Result<proto::TrackInfo, CallError> {
+    ) -> Result<proto::TrackInfo, TwirpError> {
         let key = self.key_of(&request.identity)?;
         let track = self
             .tracks
             .values()
             .find(|track| track.owner == key && track.info.sid == request.track_sid)
             .map(|track| track.key)
-            .ok_or(CallError::NotFound("the track"))?;
+            .ok_or_else(TwirpError::track_not_found)?;
         self.set_muted(track, request.muted, true, step);
         self.tracks
             .get(&track)
             .map(|track| track.info.clone())
-            .ok_or(CallError::NotFound("the track"))
+            .ok_or_else(TwirpError::track_not_found)
     }
 
     /// Changes a participant's name, metadata, attributes or permissions.
@@ -76,7 +63,7 @@ impl Room {
         &mut self,
         request: proto::UpdateParticipantRequest,
         step: &mut Step<'_>,
-    ) -> Result<proto::ParticipantInfo, CallError> {
+    ) -> Result<proto::ParticipantInfo, TwirpError> {
         let key = self.key_of(&request.identity)?;
         if let Some(permission) = request.permission {
             self.set_permission(key, permission, step);
@@ -87,9 +74,9 @@ impl Room {
             Some(request.name).filter(|it| !it.is_empty()),
             request.attributes,
         )
-        .map_err(CallError::Invalid)?;
+        .map_err(too_long)?;
         self.describe_participant(key)
-            .ok_or(CallError::NotFound("the participant"))
+            .ok_or_else(TwirpError::participant_not_found)
     }
 
     /// New permissions apply at once: what may no longer be published or heard ends.
@@ -130,7 +117,7 @@ impl Room {
         &mut self,
         request: proto::UpdateSubscriptionsRequest,
         step: &mut Step<'_>,
-    ) -> Result<(), CallError> {
+    ) -> Result<(), TwirpError> {
         let key = self.key_of(&request.identity)?;
         let update = proto::UpdateSubscription {
             track_sids: request.track_sids,
@@ -143,11 +130,7 @@ impl Room {
     }
 
     /// Sends data in the server's name.
-    pub(crate) fn send_room_data(
-        &mut self,
-        request: proto::SendDataRequest,
-        step: &mut Step<'_>,
-    ) {
+    pub(crate) fn send_room_data(&mut self, request: proto::SendDataRequest, step: &mut Step<'_>) {
         let lossy = request.kind == proto::data_packet::Kind::Lossy as i32;
         #[expect(deprecated, reason = "older servers address by these fields still")]
         let user = proto::UserPacket {
@@ -167,12 +150,9 @@ impl Room {
     }
 
     /// Changes the room's metadata.
-    pub(crate) fn update_metadata(
-        &mut self,
-        metadata: String,
-    ) -> Result<proto::Room, CallError> {
+    pub(crate) fn update_metadata(&mut self, metadata: String) -> Result<proto::Room, TwirpError> {
         if metadata.len() > limits::METADATA_BYTES {
-            return Err(CallError::Invalid("the metadata is longer than its limit"));
+            return Err(too_long("the metadata is longer than its limit"));
         }
         self.info.metadata = metadata;
         let room = self.describe();
@@ -197,4 +177,8 @@ impl Room {
             None,
         );
     }
+}
+
+fn too_long(what: &str) -> TwirpError {
+    TwirpError::new(TwirpCode::InvalidArgument, what)
 }

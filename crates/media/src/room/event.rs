@@ -16,8 +16,8 @@ pub struct RoomEvent {
 /// The kinds of facts. The first group has LiveKit webhooks of the same names.
 #[derive(Debug, Clone)]
 pub enum RoomEventKind {
-    /// The room opened.
-    Started,
+    /// The room opened; whoever made it asks for these agents.
+    Started(Vec<proto::RoomAgentDispatch>),
     /// The room ended: everybody was gone long enough, or it was deleted.
     Finished,
     /// A participant's media can flow.

@@ -8,9 +8,9 @@ use livekit_protocol::participant_info::State;
 use livekit_protocol::signal_response::Message;
 
 use super::event::RoomEventKind;
-use super::participant::{Budget, Mode, Participant, Signal, SignalSink};
-use super::{Room, Step, enabled_codecs, limits};
+use super::participant::{Budget, Mode, Participant, SignalSink};
 use super::quality::Quality;
+use super::{Room, Step, enabled_codecs, limits};
 use crate::forward::Allocator;
 use crate::peer::{CHANNEL_LABELS, Connection, ConnectionKey, ConnectionRole, SendSections};
 use crate::signal::join::Join;
@@ -21,9 +21,6 @@ pub enum Refusal {
     /// The room holds as many as it may.
     #[error("the room is full")]
     Full,
-    /// The session that the client wants to go on with is not here; it has to join anew.
-    #[error("there is nothing to resume")]
-    NothingToResume,
     /// The server is going down.
     #[error("the server is shutting down")]
     Draining,
@@ -89,13 +86,9 @@ impl Room {
             permission: join.permissions,
             claims: join.claims,
             mode: if single { Mode::Single } else { Mode::Dual },
-            signal: Some(Signal {
-                generation: 1,
-                sink,
-            }),
+            signal: Some(sink),
             generation: 1,
             auto_subscribe: join.auto_subscribe,
-            adaptive_stream: join.adaptive_stream,
             publisher,
             subscriber,
             sections: SendSections::default(),
@@ -198,7 +191,7 @@ impl Room {
         }
         participant.generation += 1;
         let generation = participant.generation;
-        participant.signal = Some(Signal { generation, sink });
+        participant.signal = Some(sink);
         participant.gone_since = None;
         participant.last_signal_at = step.now;
         // `reconnect` must be the first message; the whole state follows, since anything may have been missed.

@@ -12,7 +12,11 @@ use super::event::RoomEventKind;
 use super::participant::Mode;
 use super::track::Track;
 use super::{Room, Step};
-use crate::forward::{Codec, Dynacast, Forwarder, Keyframe, LayerIndex, LayerRate, PacketIn, SenderReport, Verdict, Wanted};
+use crate::audio::red::unwrap_red;
+use crate::forward::{
+    Codec, Dynacast, Forwarder, Keyframe, LayerIndex, LayerRate, PacketIn, SenderReport, Verdict,
+    Wanted,
+};
 use crate::peer::{ConnectionKey, ConnectionRole, TrackKey};
 
 impl Room {
@@ -170,7 +174,9 @@ impl Room {
         };
         if !codec.is_audio() {
             let bytes = packet.payload.len();
-            track.layers.packet(layer, 0, bytes, packet.header.marker, step.now);
+            track
+                .layers
+                .packet(layer, 0, bytes, packet.header.marker, step.now);
             if input.keyframe != Keyframe::No {
                 track.keyframes.keyframe(layer);
             }
@@ -230,10 +236,10 @@ impl Room {
             .payload_types
             .iter()
             .find(|(from, _)| *from == theirs);
-        let payload_type = match known {
+        let outgoing = match known {
             Some((_, to)) => *to,
             None => {
-                let to = sender.payload_type(mid, &encoding.spec, encoding.red);
+                let to = sender.outgoing(mid, &encoding.spec);
                 subscription.payload_types.push((theirs, to));
                 to
             }
@@ -253,6 +259,15 @@ impl Room {
             missed: _,
         } = verdict
         {
+            let (payload_type, payload) = match (encoding.red, outgoing.red) {
+                (true, Some(red)) => (red, packet.payload.clone()),
+                // A client that takes no redundancy gets the newest frame alone.
+                (true, None) => match unwrap_red(&packet.payload) {
+                    Some(red) => (outgoing.payload_type, red.primary.into()),
+                    None => return waits_for,
+                },
+                (false, _) => (outgoing.payload_type, packet.payload.clone()),
+            };
             let mut extensions = packet.header.ext_vals.clone();
             extensions.mid = None;
             extensions.rid = None;
@@ -264,7 +279,7 @@ impl Room {
                 seq.into(),
                 rtp_time,
                 packet.timestamp,
-                packet.payload.clone(),
+                payload,
             )
             .marker(packet.header.marker)
             .ext_vals(extensions)
@@ -404,9 +419,9 @@ impl Room {
                 forwarder.set_target(target);
                 if let Some(track) = self.tracks.get(&track) {
                     let fps = track.layers.wish(&subscription.settings).max_fps;
-                    let most = target
-                        .filter(|_| fps > 0)
-                        .map_or(u8::MAX, |layer| track.layers.temporal_for_fps(layer, fps, now));
+                    let most = target.filter(|_| fps > 0).map_or(u8::MAX, |layer| {
+                        track.layers.temporal_for_fps(layer, fps, now)
+                    });
                     forwarder.set_max_temporal(most);
                 }
             }

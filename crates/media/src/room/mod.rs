@@ -27,7 +27,6 @@ use livekit_protocol::signal_response::Message;
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 
-pub use admin::CallError;
 pub use event::{RoomEvent, RoomEventKind};
 pub use join::Refusal;
 pub use participant::Mode;
@@ -36,8 +35,8 @@ pub(crate) use quality::STATS_EVERY;
 
 use crate::driver::{Datagram, Outbox};
 use crate::forward::Speakers;
-use crate::token::ApiKey;
 use crate::peer::{ConnectionKey, ConnectionRole, TrackKey, Transport};
+use crate::token::ApiKey;
 use participant::Participant;
 use track::Track;
 
@@ -173,7 +172,7 @@ impl Room {
             upkeeps: 0,
             finished: false,
         };
-        room.emit(RoomEventKind::Started, step);
+        room.emit(RoomEventKind::Started(config.agents.clone()), step);
         room
     }
 

@@ -13,8 +13,8 @@ use tokio::sync::mpsc;
 
 use super::quality::Quality;
 use crate::forward::{Allocator, Forwarder, LayerIndex};
+use crate::peer::{Connection, ConnectionKey, Outgoing, SendSections, TrackKey};
 use crate::token::{Claims, Permissions};
-use crate::peer::{Connection, ConnectionKey, SendSections, TrackKey};
 
 /// The way out of one signal connection; the driver's side encodes and writes.
 pub(crate) type SignalSink = mpsc::Sender<proto::SignalResponse>;
@@ -28,13 +28,6 @@ pub enum Mode {
     Dual,
 }
 
-/// The signal connection that serves a participant now.
-pub(crate) struct Signal {
-    /// Counts the signal connections of one session; messages of an older one are ignored.
-    pub(crate) generation: u64,
-    pub(crate) sink: SignalSink,
-}
-
 /// What one participant receives of one track.
 pub(crate) struct Subscription {
     pub(crate) track: TrackKey,
@@ -43,8 +36,8 @@ pub(crate) struct Subscription {
     pub(crate) mid: Option<Mid>,
     pub(crate) ssrc: Option<Ssrc>,
     pub(crate) forwarder: Option<Forwarder>,
-    /// The publisher's payload type and what it is called towards this subscriber.
-    pub(crate) payload_types: Vec<(Pt, Option<Pt>)>,
+    /// The publisher's payload types and what they are called towards this subscriber.
+    pub(crate) payload_types: Vec<(Pt, Option<Outgoing>)>,
     /// Whether the section was negotiated, so that packets may flow.
     pub(crate) negotiated: bool,
     /// Whether the publisher was told of its first subscriber.
@@ -72,10 +65,11 @@ pub(crate) struct Participant {
     /// What the token said, to be said again in a fresh one.
     pub(crate) claims: Claims,
     pub(crate) mode: Mode,
-    pub(crate) signal: Option<Signal>,
+    /// The signal connection that serves the participant now.
+    pub(crate) signal: Option<SignalSink>,
+    /// Counts the signal connections of one session; messages of an older one are ignored.
     pub(crate) generation: u64,
     pub(crate) auto_subscribe: bool,
-    pub(crate) adaptive_stream: bool,
     pub(crate) publisher: Connection,
     pub(crate) subscriber: Option<Connection>,
     /// The sections of the connection that sends to the client.
@@ -161,7 +155,7 @@ impl Participant {
         let response = proto::SignalResponse {
             message: Some(message),
         };
-        if signal.sink.try_send(response).is_err() {
+        if signal.try_send(response).is_err() {
             self.signal = None;
         }
     }

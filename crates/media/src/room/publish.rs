@@ -102,8 +102,8 @@ impl Room {
             return Err("the description is too long");
         }
         let sections = sdp::sections(&offer.sdp).map_err(|_| "the description does not parse")?;
-        let parsed = SdpOffer::from_sdp_string(&offer.sdp)
-            .map_err(|_| "the description does not parse")?;
+        let parsed =
+            SdpOffer::from_sdp_string(&offer.sdp).map_err(|_| "the description does not parse")?;
         let Some(participant) = self.participants.get_mut(&key) else {
             return Ok(());
         };
@@ -162,8 +162,10 @@ impl Room {
         let live = self.match_sections(key, &sections);
         self.send_answer(key, &answer.to_sdp_string(), offer.id);
         self.end_stopped(key, &sections, step);
-        self.touched
-            .push(crate::peer::ConnectionKey::new(key, crate::peer::ConnectionRole::Publisher));
+        self.touched.push(crate::peer::ConnectionKey::new(
+            key,
+            crate::peer::ConnectionRole::Publisher,
+        ));
         self.mark_negotiated(key, step);
         if !live.is_empty() {
             self.tracks_live(key, &live, step);
@@ -297,7 +299,9 @@ impl Room {
         for subscriber in &track.subscribers {
             if let Some(participant) = self.participants.get_mut(subscriber) {
                 participant.subscriptions.remove(&key);
-                participant.sections.release(key);
+                if let Some(mid) = participant.sections.release(key) {
+                    participant.quality.forget(true, mid);
+                }
             }
         }
         for subscriber in track.subscribers {
@@ -305,6 +309,9 @@ impl Room {
         }
         if let Some(owner) = self.participants.get_mut(&track.owner) {
             owner.incoming.retain(|_, (of, _)| *of != key);
+            if let Some(mid) = track.mid {
+                owner.quality.forget(false, mid);
+            }
             owner.send(Message::TrackUnpublished(proto::TrackUnpublishedResponse {
                 track_sid: track.info.sid.clone(),
             }));
@@ -318,7 +325,12 @@ impl Room {
     }
 
     /// The owner mutes or unmutes.
-    pub(super) fn on_mute(&mut self, key: u64, mute: &proto::MuteTrackRequest, step: &mut Step<'_>) {
+    pub(super) fn on_mute(
+        &mut self,
+        key: u64,
+        mute: &proto::MuteTrackRequest,
+        step: &mut Step<'_>,
+    ) {
         let Some(track) = self
             .tracks
             .values_mut()

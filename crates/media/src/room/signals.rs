@@ -78,7 +78,9 @@ impl Room {
                 self.reply(key, Message::PongResp(pong));
             }
             // A client waits for an answer to these, or its publishing call never returns.
-            Request::PublishDataTrackRequest(_) => self.refuse(key, 0, "data tracks are not served"),
+            Request::PublishDataTrackRequest(_) => {
+                self.refuse(key, 0, "data tracks are not served")
+            }
             Request::StoreDataBlobRequest(_) | Request::GetDataBlobRequest(_) => {
                 self.refuse(key, 0, "data blobs are not served");
             }
@@ -125,7 +127,9 @@ impl Room {
             Some(subscriber) if for_subscriber => subscriber,
             _ => &mut participant.publisher,
         };
-        connection.change(step.now, step.out, |rtc| rtc.add_remote_candidate(candidate));
+        connection.change(step.now, step.out, |rtc| {
+            rtc.add_remote_candidate(candidate)
+        });
         self.touched.push(connection.key());
     }
 
@@ -296,10 +300,17 @@ impl Room {
                 merged.insert(name, value);
             }
         }
-        let bytes: usize = merged.iter().map(|(name, value)| name.len() + value.len()).sum();
+        let bytes: usize = merged
+            .iter()
+            .map(|(name, value)| name.len() + value.len())
+            .sum();
         if bytes > limits::ATTRIBUTES_BYTES
-            || metadata.as_ref().is_some_and(|it| it.len() > limits::METADATA_BYTES)
-            || name.as_ref().is_some_and(|it| it.len() > limits::NAME_BYTES)
+            || metadata
+                .as_ref()
+                .is_some_and(|it| it.len() > limits::METADATA_BYTES)
+            || name
+                .as_ref()
+                .is_some_and(|it| it.len() > limits::NAME_BYTES)
         {
             return Err("the text is longer than its limit");
         }
@@ -314,12 +325,7 @@ impl Room {
         Ok(())
     }
 
-    fn update_track(
-        &mut self,
-        key: u64,
-        sid: &str,
-        change: impl FnOnce(&mut proto::TrackInfo),
-    ) {
+    fn update_track(&mut self, key: u64, sid: &str, change: impl FnOnce(&mut proto::TrackInfo)) {
         let Some(track) = self
             .tracks
             .values_mut()

@@ -141,7 +141,8 @@ pub(crate) fn codecs(info: &proto::TrackInfo) -> Vec<&str> {
 pub(crate) fn layers(info: &proto::TrackInfo) -> &[proto::VideoLayer] {
     match info.codecs.first() {
         Some(codec) if !codec.layers.is_empty() => &codec.layers,
-        _ => {
+        _ =>
+        {
             #[expect(deprecated, reason = "older clients announce layers here only")]
             &info.layers
         }

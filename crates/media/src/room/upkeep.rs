@@ -127,7 +127,10 @@ impl Room {
         tracks.sort_unstable();
         let mut owed = Vec::new();
         for key in tracks {
-            let due = self.tracks.get_mut(&key).and_then(|it| it.dynacast.poll(now));
+            let due = self
+                .tracks
+                .get_mut(&key)
+                .and_then(|it| it.dynacast.poll(now));
             self.send_dynacast(key, due);
             if let Some(track) = self.tracks.get_mut(&key) {
                 owed.extend(track.keyframes.poll(now).into_iter().map(|it| (key, it)));

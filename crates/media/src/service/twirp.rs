@@ -215,6 +215,11 @@ impl TwirpError {
         Self::new(TwirpCode::NotFound, "requested room does not exist")
     }
 
+    /// The server cannot answer now.
+    pub fn unavailable(msg: impl Into<String>) -> Self {
+        Self::new(TwirpCode::Unavailable, msg)
+    }
+
     /// The participant is not in the room.
     pub fn participant_not_found() -> Self {
         Self::new(TwirpCode::NotFound, "participant does not exist")

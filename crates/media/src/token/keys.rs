@@ -79,6 +79,11 @@ impl ApiKey {
         &self.key
     }
 
+    /// The secret part; for whoever signs elsewhere, never for a log.
+    pub fn secret(&self) -> &str {
+        &self.secret
+    }
+
     /// Signs `claims` as of `now` for `ttl`; `iss`, `nbf` and `exp` are set here.
     ///
     /// # Errors

@@ -50,12 +50,10 @@ impl Config {
             bail!("{there} is set without {missing}: set both, or neither");
         }
         if livekit.url.is_empty() {
-            if has_key {
-                self.notes.push(
-                    "LIVEKIT_API_KEY is set without LIVEKIT_URL: the embedded LiveKit server is not built yet, so the pair is not used"
-                        .to_owned(),
-                );
-            }
+            ensure!(
+                !has_key || livekit.api_secret.len() >= 32,
+                "LIVEKIT_API_SECRET must have 32 characters or more"
+            );
             return Ok(());
         }
         ensure!(
