@@ -204,9 +204,10 @@ impl Connection {
     }
 
     /// Queues one packet; it leaves at the next [`Self::flush`]. False when there is no such stream.
-    pub(crate) fn write(&mut self, ssrc: Ssrc, packet: RtpWrite) -> bool {
+    pub(crate) fn write(&mut self, mid: Mid, packet: RtpWrite) -> bool {
         let mut api = self.rtc.direct_api();
-        let Some(stream) = api.stream_tx(&ssrc) else {
+        // Not by SSRC: str0m keeps a renewed stream under its first one.
+        let Some(stream) = api.stream_tx_by_mid(mid, None) else {
             return false;
         };
         stream.write_rtp(packet);
@@ -330,11 +331,10 @@ impl Connection {
         });
     }
 
-    /// The stream on which a section sends.
-    pub(crate) fn stream_ssrc(&mut self, mid: Mid, now: Instant, out: &mut Outbox) -> Option<Ssrc> {
+    /// Whether a section can send.
+    pub(crate) fn can_send(&mut self, mid: Mid, now: Instant, out: &mut Outbox) -> bool {
         self.change(now, out, |rtc| {
-            let mut api = rtc.direct_api();
-            api.stream_tx_by_mid(mid, None).map(|stream| stream.ssrc())
+            rtc.direct_api().stream_tx_by_mid(mid, None).is_some()
         })
     }
 

@@ -219,7 +219,7 @@ impl Room {
         if !subscription.negotiated || subscription.settings.disabled {
             return None;
         }
-        let (mid, ssrc) = (subscription.mid?, subscription.ssrc?);
+        let mid = subscription.mid?;
         let role = match participant.mode {
             Mode::Single => ConnectionRole::Publisher,
             Mode::Dual => ConnectionRole::Subscriber,
@@ -287,7 +287,7 @@ impl Room {
             if let Some(patch) = vp8 {
                 write = write.vp8_patch(patch);
             }
-            if sender.write(ssrc, write) {
+            if sender.write(mid, write) {
                 let connection = ConnectionKey::new(listener, role);
                 if self.unsent.last() != Some(&connection) {
                     self.unsent.push(connection);

@@ -32,9 +32,8 @@ pub enum Mode {
 pub(crate) struct Subscription {
     pub(crate) track: TrackKey,
     pub(crate) kind: MediaKind,
-    /// The section it is sent on, and the stream within.
+    /// The section it is sent on.
     pub(crate) mid: Option<Mid>,
-    pub(crate) ssrc: Option<Ssrc>,
     pub(crate) forwarder: Option<Forwarder>,
     /// The publisher's payload types and what they are called towards this subscriber.
     pub(crate) payload_types: Vec<(Pt, Option<Outgoing>)>,

@@ -69,7 +69,6 @@ impl Room {
             track: track_key,
             kind,
             mid: None,
-            ssrc: None,
             forwarder: None,
             payload_types: Vec::new(),
             negotiated: false,
@@ -441,8 +440,7 @@ impl Room {
                 continue;
             };
             if !subscription.negotiated {
-                subscription.ssrc = sender.stream_ssrc(mid, step.now, step.out);
-                subscription.negotiated = subscription.ssrc.is_some();
+                subscription.negotiated = sender.can_send(mid, step.now, step.out);
                 subscription.payload_types.clear();
                 subscription.forwarder = None;
             }
