@@ -6,8 +6,9 @@ mod fan_out;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use meetmind_core::{
-    Code, Ctx, Delivery, DeliveryAttempt, DeliveryId, DeliveryStatus, Error, EventKind, EventTopic,
-    Id, Page, PageQuery, Result, Scope, Webhook, WebhookId, user_may,
+    Actor, Code, Ctx, Delivery, DeliveryAttempt, DeliveryId, DeliveryStatus, Error, EventKind,
+    EventTopic, Id, Page, PageQuery, Result, Scope, Webhook, WebhookId, event_scope, scope_check,
+    user_may,
 };
 use serde_json::json;
 
@@ -63,6 +64,7 @@ impl App {
             created_at: ctx.now,
             updated_at: ctx.now,
         };
+        events_may(&ctx.actor, &webhook.events)?;
         let secret = self.webhook_secret();
         let mut change = self.change(ctx).await?;
         let count = change.webhook_count(user_id).await?;
@@ -105,7 +107,8 @@ impl App {
         }))
     }
 
-    /// Changes a webhook. Switching it on forgets that it failed.
+    /// Changes a webhook. Switching it on forgets that it failed. A key needs the scopes for
+    /// reading what the webhook gets, whatever it changes: it may send it elsewhere.
     ///
     /// # Errors
     /// `VALIDATION_FAILED`, `NOT_FOUND`, `SCOPE_MISSING`.
@@ -131,6 +134,7 @@ impl App {
                 webhook.failing_since = None;
             }
         }
+        events_may(&ctx.actor, &webhook.events)?;
         webhook.updated_at = ctx.now;
         change.webhook_update(&webhook).await?;
         change
@@ -217,6 +221,9 @@ impl App {
         let rows = conn
             .delivery_list(webhook_id, before, page.limit + 1)
             .await?;
+        for row in &rows {
+            delivery_may(&ctx.actor, row)?;
+        }
         Ok(Page::from_rows(rows, page.limit, |row| {
             row.id.uuid().as_bytes().to_vec()
         }))
@@ -236,6 +243,7 @@ impl App {
         let mut conn = self.store().read().await?;
         conn.webhook_get(user_id, webhook_id).await?;
         let delivery = conn.delivery_get(webhook_id, id).await?;
+        delivery_may(&ctx.actor, &delivery)?;
         let attempts = conn.delivery_attempt_list(id, ATTEMPTS_SHOWN).await?;
         Ok((delivery, attempts))
     }
@@ -261,6 +269,7 @@ impl App {
             updated_at: ctx.now,
             ..change.delivery_get(webhook_id, id).await?
         };
+        delivery_may(&ctx.actor, &delivery)?;
         if !change.delivery_set(&delivery, delivery.attempts).await? {
             return Err(Error::new(Code::Conflict, "it is being tried right now"));
         }
@@ -302,6 +311,24 @@ fn checked_events(mut events: Vec<String>) -> Result<Vec<String>> {
     events.sort_unstable();
     events.dedup();
     Ok(events)
+}
+
+/// Fails when the caller's key may not read what these event types tell.
+fn events_may(actor: &Actor, events: &[String]) -> Result<()> {
+    for kind in EventKind::ALL {
+        if wants(events, *kind) {
+            scope_check(actor, event_scope(*kind))?;
+        }
+    }
+    Ok(())
+}
+
+/// Fails when the caller's key may not read what was sent.
+fn delivery_may(actor: &Actor, delivery: &Delivery) -> Result<()> {
+    match delivery.event_type.parse() {
+        Ok(kind) => scope_check(actor, event_scope(kind)),
+        Err(_) => Ok(()),
+    }
 }
 
 /// Whether a webhook with this list wants events of this type.

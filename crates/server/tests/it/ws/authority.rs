@@ -194,7 +194,11 @@ async fn the_end_of_a_session_ends_its_sockets_and_no_others() {
     listener.subscribe(&room.topic(), None).await;
     let mut host = Client::ready(room.server.listen_as(&room.anna).await).await;
     host.subscribe(&room.topic(), None).await;
-    room.server.app.app.bus().authority_changed(user_id);
+    room.server
+        .app
+        .app
+        .bus()
+        .authority_changed(AuthorityChange::User(user_id));
     assert_eq!(listener.end().await, Some(4401));
     room.events(1).await;
     read_through(&mut host, 1, 2).await;
