@@ -95,12 +95,7 @@ impl App {
 
     /// Fails when a message asks about what was said, in the name of a key that may not read that:
     /// a typed command that tells of it, or a question to an agent that would answer.
-    async fn asking_check(
-        &self,
-        conn: &mut Conn,
-        ctx: &Ctx,
-        message: &Message,
-    ) -> Result<()> {
+    async fn asking_check(&self, conn: &mut Conn, ctx: &Ctx, message: &Message) -> Result<()> {
         let Err(missing) = scope_check(&ctx.actor, Scope::TranscriptsRead) else {
             return Ok(());
         };

@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use meetmind_core::{
-    ActionId, Actor, Ctx, DecisionId, Error, Id, MeetingAction, MeetingId, Memory, MessageId, Result,
-    Scope, SeriesId, Timestamp, TopicId, UserId, user_may,
+    ActionId, Actor, Ctx, DecisionId, Error, Id, MeetingAction, MeetingId, Memory, MessageId,
+    Result, Scope, SeriesId, Timestamp, TopicId, UserId, user_may,
 };
 use meetmind_store::{
     Conn, MemoryFilter, RowHit, RowKind, SearchMatch, SearchScope, SearchTerms, Searcher,
@@ -287,14 +287,7 @@ impl Search {
             None => None,
         };
         let hits = conn
-            .memory_search(
-                user_id,
-                &self.terms,
-                how,
-                &filter,
-                self.now,
-                self.limit,
-            )
+            .memory_search(user_id, &self.terms, how, &filter, self.now, self.limit)
             .await?;
         let inside = |memory: &Memory| {
             let of_series = of_series.as_ref().is_none_or(|meetings| {
@@ -332,7 +325,13 @@ impl Search {
         how: SearchMatch,
     ) -> Result<Vec<SearchHit>> {
         let found = conn
-            .row_search(self.searcher, rows, &self.terms, &self.scope, ROWS_LOOKED_AT)
+            .row_search(
+                self.searcher,
+                rows,
+                &self.terms,
+                &self.scope,
+                ROWS_LOOKED_AT,
+            )
             .await?;
         let wanted = match how {
             SearchMatch::All => self.terms.telling().len(),

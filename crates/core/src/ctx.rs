@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AgentId, ApiKeyId, MeetingAction, MeetingId, MeetingRole, ParticipantId, RequestId, RunId, Scope, SessionId,
-    Timestamp, UserId, UserRole,
+    AgentId, ApiKeyId, MeetingAction, MeetingId, MeetingRole, ParticipantId, RequestId, RunId,
+    Scope, SessionId, Timestamp, UserId, UserRole,
 };
 
 /// The circumstances of one call. Time is read once, so all that a call writes carries one moment.

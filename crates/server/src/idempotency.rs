@@ -102,9 +102,7 @@ pub(crate) fn key(headers: &HeaderMap) -> Result<Option<String>, Failure> {
     let mut values = headers.get_all(&KEY).iter();
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
-        (Some(value), None) if value.to_str().is_ok() => {
-            Ok(value.to_str().ok().map(str::to_owned))
-        }
+        (Some(value), None) if value.to_str().is_ok() => Ok(value.to_str().ok().map(str::to_owned)),
         _ => Err(Error::invalid(
             "Idempotency-Key",
             "must be one value of visible ASCII characters",

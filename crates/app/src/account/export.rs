@@ -128,7 +128,8 @@ impl App {
         let app = self.clone();
         tokio::spawn(async move {
             let mut writer = Writer { out, first: true };
-            if let Err(Stop::Failed(error)) = app.export_write(&mut writer, &user, by_session).await {
+            if let Err(Stop::Failed(error)) = app.export_write(&mut writer, &user, by_session).await
+            {
                 let _ = writer.out.send(Err(error)).await;
             }
         });

@@ -99,11 +99,7 @@ impl App {
     }
 
     /// Whether an assistant that is in the meeting, or on its way there, would answer a message.
-    pub(crate) async fn assistant_hears(
-        &self,
-        conn: &mut Conn,
-        message: &Message,
-    ) -> Result<bool> {
+    pub(crate) async fn assistant_hears(&self, conn: &mut Conn, message: &Message) -> Result<bool> {
         for (name, config) in conn.run_assistants(message.meeting_id).await? {
             let policy = config.address_policy.unwrap_or(AddressPolicy::Mention);
             if question_for(policy, &name, message).is_some() {

@@ -160,7 +160,10 @@ impl App {
                 "the idempotency key was used with another request",
             ));
         }
-        let made = row.location.as_deref().and_then(|text| text.rsplit('/').next());
+        let made = row
+            .location
+            .as_deref()
+            .and_then(|text| text.rsplit('/').next());
         let Some(made) = made.and_then(|text| text.parse().ok()) else {
             return Ok(None);
         };
@@ -185,7 +188,10 @@ impl App {
         // Whatever stood under the key is over: the meeting is locked, and it was looked at.
         let later = ctx.now.plus(Duration::from_micros(1));
         change.idempotency_reserve(&claim, later, later).await?;
-        let made = format!("/api/meetings/{}/participants/{}", guest.meeting_id, guest.id);
+        let made = format!(
+            "/api/meetings/{}/participants/{}",
+            guest.meeting_id, guest.id
+        );
         change
             .idempotency_complete(&claim, 200, Some(&made), "")
             .await?;

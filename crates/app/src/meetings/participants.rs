@@ -2,7 +2,8 @@
 
 use meetmind_core::{
     Code, Ctx, Error, EventKind, EventTopic, Id, MeetingAction, MeetingId, MeetingRole, Page,
-    PageQuery, Participant, ParticipantId, ParticipantState, Result, UserId, role_allows, role_over,
+    PageQuery, Participant, ParticipantId, ParticipantState, Result, UserId, role_allows,
+    role_over,
 };
 use meetmind_store::Conn;
 use serde::Serialize;

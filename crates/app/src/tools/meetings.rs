@@ -1,8 +1,8 @@
 //! Tools on meetings, their transcripts and their chat.
 
 use meetmind_core::{
-    Ctx, Id, Meeting, MeetingAction, MeetingRole, Message, MessageKind, Page, PageQuery, Participant, Result,
-    Segment, SegmentId,
+    Ctx, Id, Meeting, MeetingAction, MeetingRole, Message, MessageKind, Page, PageQuery,
+    Participant, Result, Segment, SegmentId,
 };
 use meetmind_store::{Excerpt, MeetingFilter};
 use serde::Serialize;

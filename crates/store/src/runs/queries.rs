@@ -1,8 +1,8 @@
 //! Which runs there are: lists, counts, and what needs attention.
 
 use meetmind_core::{
-    AgentConfig, AgentId, AgentRole, MeetingId, MessageId, ParticipantId, Run, RunId, RunState, Timestamp,
-    UserId,
+    AgentConfig, AgentId, AgentRole, MeetingId, MessageId, ParticipantId, Run, RunId, RunState,
+    Timestamp, UserId,
 };
 use sqlx::types::Json;
 
