@@ -6,7 +6,7 @@ use meetmind_core::{AuditEntry, Ctx, Event, EventKind, EventTopic, MeetingId, Re
 use meetmind_store::Conn;
 use serde::Serialize;
 
-use crate::App;
+use crate::{App, AuthorityChange};
 
 /// A change under way: a transaction, and what will be told once it is committed. Dropped
 /// without [`Change::commit`], nothing happened.
@@ -16,6 +16,7 @@ pub struct Change<'a> {
     conn: Conn,
     events: Vec<(EventTopic, Event)>,
     told: Vec<(EventTopic, Event)>,
+    authority: Vec<AuthorityChange>,
     jobs: bool,
 }
 
@@ -27,6 +28,7 @@ impl<'a> Change<'a> {
             conn: app.store().begin().await?,
             events: Vec::new(),
             told: Vec::new(),
+            authority: Vec::new(),
             jobs: false,
         })
     }
@@ -90,6 +92,12 @@ impl<'a> Change<'a> {
         self.told.push((topic, event));
     }
 
+    /// Makes listeners prove themselves anew after the commit, because this change takes something
+    /// from somebody.
+    pub(crate) fn authority_changes(&mut self, change: AuthorityChange) {
+        self.authority.push(change);
+    }
+
     /// Wakes the worker after the commit, because this change queued a job.
     pub(crate) fn wake_worker(&mut self) {
         self.jobs = true;
@@ -105,13 +113,24 @@ impl<'a> Change<'a> {
             .app
             .webhooks_fan_out(self.ctx, &mut self.conn, &self.events)
             .await?;
+        // From here on a repetition of the request must not do it again, even when the process
+        // dies before the answer is written down.
+        if let Some(once) = &self.ctx.once {
+            self.conn
+                .idempotency_carry_out(&once.owner, &once.key, once.created_at)
+                .await?;
+        }
         let (app, conn, mut events) = (self.app.clone(), self.conn, self.events);
+        let authority = self.authority;
         events.append(&mut self.told);
         let wake = self.jobs || queued;
         let told = tokio::spawn(async move {
             conn.commit().await?;
             for (topic, event) in events {
                 app.bus().publish(topic, event);
+            }
+            for change in authority {
+                app.authority_changed(change);
             }
             if wake {
                 app.inner.jobs.wake();

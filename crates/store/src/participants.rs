@@ -28,7 +28,8 @@ statements! {
         AND state NOT IN ('waiting', 'removed') ORDER BY id LIMIT $3");
     INVITEE_BY_ID = "SELECT id, name FROM users WHERE id = $1 AND disabled_at IS NULL";
     INVITEE_BY_EMAIL = "SELECT id, name FROM users WHERE email = $1 AND disabled_at IS NULL";
-    PARTICIPANT_USER_IDS = "SELECT user_id FROM participants WHERE meeting_id = $1 AND user_id IS NOT NULL AND state <> 'removed'";
+    PARTICIPANT_USER_IDS = "SELECT user_id FROM participants WHERE meeting_id = $1 AND user_id IS NOT NULL AND state NOT IN ('removed', 'waiting')";
+    PARTICIPANT_COUNT_GUESTS = "SELECT COUNT(*) FROM participants WHERE meeting_id = $1 AND user_id IS NULL AND agent_id IS NULL AND state IN ('waiting', 'joined')";
     PARTICIPANT_LEAVE_ALL = "UPDATE participants SET state = 'left', left_at = $2, updated_at = $2 WHERE meeting_id = $1 AND state = 'joined'";
     // Who was never let in has no part in the record.
     PARTICIPANT_DOOR_CLEAR = "DELETE FROM participants WHERE meeting_id = $1 AND state = 'waiting'";
@@ -182,6 +183,15 @@ impl Conn {
     pub async fn participant_user_ids(&mut self, meeting_id: MeetingId) -> Result<Vec<UserId>> {
         let rows: Vec<(UserId,)> = fetch_all!(self, PARTICIPANT_USER_IDS, meeting_id)?;
         Ok(rows.into_iter().map(|(id,)| id).collect())
+    }
+
+    /// How many people without an account are in a meeting or wait at its door.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn participant_count_guests(&mut self, meeting_id: MeetingId) -> Result<i64> {
+        let row: Option<(i64,)> = fetch_optional!(self, PARTICIPANT_COUNT_GUESTS, meeting_id)?;
+        Ok(row.map_or(0, |(count,)| count))
     }
 
     /// Everybody leaves, as a meeting ends; who still waits at the door is taken off the list.

@@ -172,6 +172,18 @@ impl Config {
             20,
         )?;
         within(
+            "guests.max_per_meeting",
+            signed(self.guests.max_per_meeting),
+            0,
+            10_000,
+        )?;
+        within(
+            "guests.max_per_address_and_hour",
+            signed(self.guests.max_per_address_and_hour),
+            1,
+            1_000_000,
+        )?;
+        within(
             "agents.max_per_user",
             signed(self.agents.max_per_user),
             1,
