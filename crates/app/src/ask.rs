@@ -5,20 +5,32 @@ use std::collections::HashSet;
 use meetmind_ai::local::{self, Day, Passage};
 use meetmind_core::{
     Actor, Code, Ctx, Error, Meeting, MeetingAction, MeetingId, Memory, MemoryId, MemorySource,
-    Result, Scope, Segment, SegmentId, SeriesId, Timestamp, scope_check, user_may,
+    Result, Scope, Segment, SegmentId, SeriesId, Timestamp, UserId, scope_check, user_may,
 };
 use meetmind_store::{Conn, MeetingFilter};
 use serde::Serialize;
+use serde_json::json;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::meetings::meeting_access;
 use crate::notes::{ENGINE_OFFLINE, clock, meeting_moment};
 use crate::{App, valid};
 
-/// Segments that one question reads, newest meetings first; some 40 hours of talk. What is left
-/// out is named in the answer.
+/// Segments that one question reads, newest first; some 40 hours of talk. What is left out is named
+/// in the answer.
 const SEGMENTS_MAX: usize = 20_000;
+/// Bytes of text that one question reads.
+const TEXT_MAX: usize = 16 * 1024 * 1024;
+/// Segments per read.
+const READ: usize = 500;
 /// Meetings that one question looks at.
-const MEETINGS_MAX: i64 = 500;
+const MEETINGS_MAX: usize = 500;
+/// Questions that are answered at the same time: each reads much and then keeps a core busy.
+const AT_ONCE: usize = 4;
+/// Questions that wait for their turn; further ones are refused.
+const WAITING_MAX: usize = 28;
+/// What a refused caller is told to wait, in seconds.
+const COME_BACK_S: i64 = 2;
 /// Memories that one question reads.
 const MEMORIES_MAX: i64 = 20;
 /// Quotations in one answer.
@@ -48,7 +60,7 @@ pub struct Answer {
     pub citations: Vec<AnswerCitation>,
     /// What wrote it: `offline` quotes, and says so.
     pub engine: String,
-    /// What was left out, in a sentence: older meetings beyond what one question reads.
+    /// What was left out, in a sentence: what lies beyond what one question reads.
     pub note: Option<String>,
 }
 
@@ -82,6 +94,39 @@ enum Source {
     Memory(usize),
 }
 
+/// Who may be answered, and who is.
+#[derive(Debug)]
+pub(crate) struct State {
+    /// Places to wait or be answered in.
+    queue: Semaphore,
+    /// Places to be answered in.
+    places: Semaphore,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            queue: Semaphore::new(AT_ONCE + WAITING_MAX),
+            places: Semaphore::new(AT_ONCE),
+        }
+    }
+}
+
+impl State {
+    /// Waits for a turn; it lasts until what is given back is dropped.
+    async fn turn(&self) -> Result<(SemaphorePermit<'_>, SemaphorePermit<'_>)> {
+        let queued = self.queue.try_acquire().map_err(|_| {
+            Error::new(
+                Code::Unavailable,
+                "too many questions are being answered: try again",
+            )
+            .with_details(json!({ "retry_after_s": COME_BACK_S }))
+        })?;
+        let place = self.places.acquire().await.map_err(Error::internal)?;
+        Ok((queued, place))
+    }
+}
+
 /// What a question is answered from.
 #[derive(Debug, Default)]
 struct Sources {
@@ -89,8 +134,15 @@ struct Sources {
     memories: Vec<Memory>,
     /// Names beside the speakers'.
     names: Vec<String>,
+    /// Segments that were read, and the bytes of their text.
+    segments: usize,
+    text_bytes: usize,
     /// Meetings that were not read.
     left_out: usize,
+    /// Whether there are meetings beyond those that one question looks at.
+    more_meetings: bool,
+    /// The meeting of which only the last part was read.
+    cut: Option<String>,
 }
 
 impl App {
@@ -103,9 +155,10 @@ impl App {
     ///
     /// # Errors
     /// `NOT_FOUND` for a meeting or series the caller cannot see, `FORBIDDEN` for a viewer,
-    /// `VALIDATION_FAILED`.
+    /// `VALIDATION_FAILED`, `UNAVAILABLE` when too many questions wait.
     pub async fn ask(&self, ctx: &Ctx, question: &str, scope: AskScope) -> Result<Answer> {
         let question = checked_question(question)?;
+        let _turn = self.inner.ask.turn().await?;
         let mut sources = {
             let mut conn = self.store().read().await?;
             match scope {
@@ -195,16 +248,14 @@ async fn series(conn: &mut Conn, ctx: &Ctx, id: SeriesId) -> Result<Sources> {
         if own.meeting.series_id != Some(id) {
             return Err(Error::not_found("series"));
         }
-        let meetings = conn
-            .meeting_list(*owner_id, &filter, None, MEETINGS_MAX)
-            .await?;
-        let mut heard = Vec::new();
-        for meeting in meetings {
-            if meeting.id == *meeting_id || room_takes_part(conn, *meeting_id, meeting.id).await? {
-                heard.push(meeting);
-            }
-        }
-        return several(conn, heard).await;
+        let (mut meetings, more) = listed(conn, *owner_id, &filter).await?;
+        let of_room: HashSet<_> = conn
+            .meeting_ids_of_room(*meeting_id, id)
+            .await?
+            .into_iter()
+            .collect();
+        meetings.retain(|meeting| meeting.id == *meeting_id || of_room.contains(&meeting.id));
+        return several(conn, meetings, more).await;
     }
     let user_id = match &ctx.actor {
         // A guest's link opens one meeting: there is no series to see.
@@ -234,12 +285,10 @@ async fn everything(conn: &mut Conn, ctx: &Ctx) -> Result<Sources> {
 async fn readable(
     conn: &mut Conn,
     ctx: &Ctx,
-    user_id: meetmind_core::UserId,
+    user_id: UserId,
     filter: &MeetingFilter,
 ) -> Result<Sources> {
-    let listed = conn
-        .meeting_list(user_id, filter, None, MEETINGS_MAX)
-        .await?;
+    let (listed, more) = listed(conn, user_id, filter).await?;
     let mut meetings = Vec::with_capacity(listed.len());
     for meeting in listed {
         match meeting_access(conn, ctx, meeting.id, MeetingAction::Ask).await {
@@ -248,45 +297,88 @@ async fn readable(
             Err(error) => return Err(error),
         }
     }
-    several(conn, meetings).await
+    several(conn, meetings, more).await
+}
+
+/// The newest meetings of a list, and whether there are more.
+async fn listed(
+    conn: &mut Conn,
+    user_id: UserId,
+    filter: &MeetingFilter,
+) -> Result<(Vec<Meeting>, bool)> {
+    let limit = i64::try_from(MEETINGS_MAX + 1).map_err(Error::internal)?;
+    let mut meetings = conn.meeting_list(user_id, filter, None, limit).await?;
+    let more = meetings.len() > MEETINGS_MAX;
+    meetings.truncate(MEETINGS_MAX);
+    Ok((meetings, more))
 }
 
 /// Reads meetings, newest first, until the bound.
-async fn several(conn: &mut Conn, meetings: Vec<Meeting>) -> Result<Sources> {
-    let mut sources = Sources::default();
-    let mut count = 0;
+async fn several(conn: &mut Conn, meetings: Vec<Meeting>, more: bool) -> Result<Sources> {
+    let mut sources = Sources {
+        more_meetings: more,
+        ..Sources::default()
+    };
     for meeting in meetings {
-        if count >= SEGMENTS_MAX {
+        if sources.is_full() {
             sources.left_out += 1;
             continue;
         }
-        count += sources.read(conn, meeting).await?;
+        sources.read(conn, meeting).await?;
     }
     Ok(sources)
 }
 
-/// Whether everybody on the list of one meeting, agents aside, takes part in the other as well.
-async fn room_takes_part(conn: &mut Conn, room: MeetingId, other: MeetingId) -> Result<bool> {
-    use meetmind_core::{MeetingRole, ParticipantState};
-    let there: HashSet<_> = conn
-        .participant_user_ids(other)
-        .await?
-        .into_iter()
-        .collect();
-    let people = conn.participant_list(room, None, 1_000).await?;
-    Ok(people
-        .iter()
-        .filter(|p| p.role != MeetingRole::Agent && p.state != ParticipantState::Removed)
-        .all(|p| p.user_id.is_some_and(|id| there.contains(&id))))
-}
-
 impl Sources {
-    /// Reads the final segments of a meeting; gives how many.
-    async fn read(&mut self, conn: &mut Conn, meeting: Meeting) -> Result<usize> {
-        let segments = conn.segment_finals(meeting.id).await?;
-        let count = segments.len();
+    fn is_full(&self) -> bool {
+        self.segments >= SEGMENTS_MAX || self.text_bytes >= TEXT_MAX
+    }
+
+    /// Reads the final segments of a meeting, the latest first, until the bound.
+    async fn read(&mut self, conn: &mut Conn, meeting: Meeting) -> Result<()> {
+        let mut segments: Vec<Segment> = Vec::new();
+        loop {
+            let before = segments.last().map(|last| (last.start_ms, last.id));
+            let limit = READ.min(SEGMENTS_MAX.saturating_sub(self.segments));
+            let rows = conn
+                .segment_finals_before(meeting.id, before, i64::try_from(limit).unwrap_or(0))
+                .await?;
+            let is_end = rows.len() < limit;
+            self.segments += rows.len();
+            self.text_bytes += rows.iter().map(|segment| segment.text.len()).sum::<usize>();
+            segments.extend(rows);
+            if is_end {
+                break;
+            }
+            if self.is_full() {
+                self.cut = Some(meeting.title.clone());
+                break;
+            }
+        }
+        segments.reverse();
         self.meetings.push((meeting, segments));
-        Ok(count)
+        Ok(())
+    }
+
+    /// What was not read, in sentences.
+    fn note(&self) -> Option<String> {
+        let mut parts = Vec::new();
+        if let Some(title) = &self.cut {
+            parts.push(format!("of \u{201c}{title}\u{201d} only the last part was read"));
+        }
+        if self.left_out > 0 {
+            parts.push(format!("{} older meetings were not read", self.left_out));
+        }
+        if self.more_meetings {
+            parts.push(format!(
+                "only the newest {MEETINGS_MAX} meetings were looked at"
+            ));
+        }
+        if parts.is_empty() {
+            return None;
+        }
+        let hint = "name a meeting, or its series, to look there";
+        Some(format!("{}: {hint}", parts.join("; ")))
     }
 
     fn passages(&self) -> Vec<Passage<Source>> {
@@ -323,12 +415,7 @@ impl Sources {
     }
 
     fn told(&self, answer: Option<local::Answer<Source>>, scope: AskScope) -> Answer {
-        let note = (self.left_out > 0).then(|| {
-            format!(
-                "{} older meetings were not read: name one, or its series, to look there",
-                self.left_out
-            )
-        });
+        let note = self.note();
         let mut citations: Vec<AnswerCitation> = Vec::new();
         for citation in answer.into_iter().flat_map(|answer| answer.citations) {
             let Some(citation) = self.citation(citation) else {
@@ -431,3 +518,7 @@ fn day(moment: Timestamp) -> Option<Day> {
         day: parts.next()?.parse().ok()?,
     })
 }
+
+#[cfg(test)]
+#[path = "ask_tests.rs"]
+mod tests;

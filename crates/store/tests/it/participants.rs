@@ -128,7 +128,7 @@ both_engines!(erasing_a_meeting_counts_and_leaves_nothing, db => {
     assert_eq!(tx.erasure_run_ids(meeting_id).await.expect("ids"), []);
     let needle = meeting_id.to_string();
     assert_eq!(tx.events_blank(topic, &needle, &json!({ "erased": true })).await.expect("blanks"), 1);
-    let copies = tx.erasure_copies(&needle, at).await.expect("copies");
+    let copies = tx.erasure_copies(meeting_id).await.expect("copies");
     assert_eq!(copies, [("webhook_deliveries", 0), ("jobs", 0), ("kept_answers", 0)]);
     let counts = tx.erasure_meeting_rows(meeting_id).await.expect("counts");
     let count = |table: &str| counts.iter().find(|(name, _)| *name == table).map(|(_, rows)| *rows);
@@ -162,5 +162,5 @@ both_engines!(erasing_words_takes_one_participants_segments, db => {
     assert_eq!(tx.words_answers(id(1)).await.expect("answers"), [(id(1), vec![id(1)])]);
     tx.message_erase(id(1)).await.expect("an erasure");
     assert_eq!(tx.words_answers(id(1)).await.expect("answers"), []);
-    assert_eq!(tx.words_deliveries("mtg_x", Timestamp::from_micros(0), None, 10).await.expect("deliveries"), []);
+    assert_eq!(tx.words_deliveries(id(1), None, 10).await.expect("deliveries"), []);
 });
