@@ -265,7 +265,8 @@ mod tests {
         let router = meetmind_server::router(test.app.clone(), &meetmind_server::Settings::default());
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
-        let places = Arc::new(Semaphore::new(1));
+        // One for the socket; the other is taken ahead, for the next connection.
+        let places = Arc::new(Semaphore::new(2));
         let (stop, stopped) = watch::channel(false);
         let timeout = Duration::from_secs(10);
         let accepting = tokio::spawn(accept(listener, router, stopped, places.clone(), timeout));

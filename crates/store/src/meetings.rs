@@ -38,11 +38,11 @@ statements! {
         FROM meetings m LEFT JOIN participants p ON p.meeting_id = m.id AND p.id = $2 WHERE m.id = $1");
     MEETING_ACCESS_BY_AGENT = concat!("SELECT ", meeting_columns!(), ", p.id AS participant_id, p.role, p.state, p.name AS participant_name
         FROM meetings m LEFT JOIN participants p ON p.meeting_id = m.id AND p.agent_id = $2 WHERE m.id = $1");
-    // The text is matched with lower-cased LIKE on both engines; the caller escapes it. The user's rows of
-    // participants lie in the order of their meetings: a page is a seek and no sort.
+    // The text is matched with lower-cased LIKE on both engines; the caller escapes it. The order is that of the
+    // user's participants, which an index has: so SQLite seeks a page and sorts nothing.
     MEETING_LIST = concat!("SELECT ", meeting_columns!(), " FROM meetings m JOIN participants p ON p.meeting_id = m.id
         WHERE p.user_id = $1 AND p.state <> 'removed' AND m.archived_at IS NULL
-        AND p.meeting_id < $2 AND (m.status = $3 OR $3 IS NULL) AND (m.series_id = $4 OR $4 IS NULL)
+        AND m.id < $2 AND (m.status = $3 OR $3 IS NULL) AND (m.series_id = $4 OR $4 IS NULL)
         AND (coalesce(m.starts_at, m.created_at) >= $5 OR $5 IS NULL) AND (coalesce(m.starts_at, m.created_at) < $6 OR $6 IS NULL)
         AND (lower(m.title) LIKE $7 ESCAPE '!' OR lower(m.description) LIKE $7 ESCAPE '!' OR $7 IS NULL)
         ORDER BY p.meeting_id DESC LIMIT $8");

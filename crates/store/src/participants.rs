@@ -32,7 +32,6 @@ statements! {
     MEETING_IDS_OF_ROOM = "SELECT m.id FROM meetings m WHERE m.series_id = $2 AND NOT EXISTS (SELECT 1 FROM participants r
         WHERE r.meeting_id = $1 AND r.role <> 'agent' AND r.state <> 'removed' AND NOT EXISTS (SELECT 1 FROM participants o
             WHERE o.meeting_id = m.id AND o.user_id = r.user_id AND o.state <> 'removed'))";
-    PARTICIPANT_USER_IDS = "SELECT user_id FROM participants WHERE meeting_id = $1 AND user_id IS NOT NULL AND state <> 'removed'";
     PARTICIPANT_LEAVE_ALL = "UPDATE participants SET state = 'left', left_at = $2, updated_at = $2 WHERE meeting_id = $1 AND state = 'joined'";
     // Who was never let in has no part in the record.
     PARTICIPANT_DOOR_CLEAR = "DELETE FROM participants WHERE meeting_id = $1 AND state = 'waiting'";
@@ -193,15 +192,6 @@ impl Conn {
         series_id: SeriesId,
     ) -> Result<Vec<MeetingId>> {
         let rows: Vec<(MeetingId,)> = fetch_all!(self, MEETING_IDS_OF_ROOM, room, series_id)?;
-        Ok(rows.into_iter().map(|(id,)| id).collect())
-    }
-
-    /// The accounts that have a part in a meeting.
-    ///
-    /// # Errors
-    /// When the database cannot be reached.
-    pub async fn participant_user_ids(&mut self, meeting_id: MeetingId) -> Result<Vec<UserId>> {
-        let rows: Vec<(UserId,)> = fetch_all!(self, PARTICIPANT_USER_IDS, meeting_id)?;
         Ok(rows.into_iter().map(|(id,)| id).collect())
     }
 

@@ -122,7 +122,7 @@ CREATE TABLE meetings (
 CREATE INDEX meetings_live ON meetings (id) WHERE status = 'live' AND archived_at IS NULL;
 CREATE INDEX meetings_by_owner ON meetings (owner_id, id);
 CREATE INDEX meetings_by_series ON meetings (series_id, id);
-CREATE INDEX meetings_by_archive ON meetings (archived_at);
+CREATE INDEX meetings_by_archive ON meetings (archived_at) WHERE archived_at IS NOT NULL;
 
 CREATE TABLE agents (
     id BLOB PRIMARY KEY,

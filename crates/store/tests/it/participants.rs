@@ -76,7 +76,6 @@ both_engines!(a_user_is_on_the_list_once_and_only_hosts_see_the_door, db => {
     assert_eq!(ids(read.participant_list(id(1), Some(id(1)), 3).await.expect("a page")), [id(2), id(3), id(4)]);
     assert_eq!(ids(read.participant_list_present(id(1), None, 10).await.expect("a page")), [id(1), id(4), id(5)]);
     assert_eq!(read.participant_find_host(id(1)).await.expect("a row"), Some(host));
-    assert_eq!(read.participant_user_ids(id(1)).await.expect("ids"), [anna]);
     assert_eq!(read.invitee_find(ben).await.expect("a row"), Some((ben, "u2@example.com".to_owned())));
     assert_eq!(read.invitee_find_email("u2@example.com").await.expect("a row").map(|row| row.0), Some(ben));
     assert_eq!(read.invitee_find_email("nobody@example.com").await.expect("no row"), None);
