@@ -6,8 +6,8 @@ use meetmind_core::{AuditEntry, Ctx, Event, EventKind, EventTopic, MeetingId, Re
 use meetmind_store::Conn;
 use serde::Serialize;
 
-use crate::App;
 use crate::jobs::Lane;
+use crate::{App, AuthorityChange};
 
 /// A change under way: a transaction, and what will be told once it is committed. Dropped
 /// without [`Change::commit`], nothing happened.
@@ -17,6 +17,7 @@ pub struct Change<'a> {
     conn: Conn,
     events: Vec<(EventTopic, Event)>,
     told: Vec<(EventTopic, Event)>,
+    authority: Vec<AuthorityChange>,
     /// The lanes of the worker that have something to do after it.
     lanes: Vec<Lane>,
 }
@@ -34,6 +35,7 @@ impl<'a> Change<'a> {
             conn,
             events: Vec::new(),
             told: Vec::new(),
+            authority: Vec::new(),
             lanes: Vec::new(),
         }
     }
@@ -110,11 +112,31 @@ impl<'a> Change<'a> {
         self.told.push((topic, event));
     }
 
+    /// Makes listeners prove themselves anew after the commit, because this change takes something
+    /// from somebody.
+    pub(crate) fn authority_changes(&mut self, change: AuthorityChange) {
+        self.authority.push(change);
+    }
+
     /// Wakes the worker after the commit, because this change queued a job of this lane.
     pub(crate) fn wake_worker(&mut self, lane: Lane) {
         if !self.lanes.contains(&lane) {
             self.lanes.push(lane);
         }
+    }
+
+    /// Notes that this change is the work of a call: once it is committed, a repetition of the
+    /// request must not do it again, even when the process dies before the answer is written down.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub(crate) async fn carry_out(&mut self, ctx: &Ctx) -> Result<()> {
+        if let Some(once) = &ctx.once {
+            self.conn
+                .idempotency_carry_out(&once.owner, &once.key, once.created_at)
+                .await?;
+        }
+        Ok(())
     }
 
     /// Makes it last, then tells everybody. Once it began, it runs to its end even when the
@@ -130,13 +152,18 @@ impl<'a> Change<'a> {
         if queued {
             self.wake_worker(Lane::Deliveries);
         }
+        self.carry_out(self.ctx).await?;
         let (app, conn, mut events) = (self.app.clone(), self.conn, self.events);
+        let authority = self.authority;
         events.append(&mut self.told);
         let lanes = self.lanes;
         let told = tokio::spawn(async move {
             conn.commit().await?;
             for (topic, event) in events {
                 app.bus().publish(topic, event);
+            }
+            for change in authority {
+                app.authority_changed(change);
             }
             for lane in lanes {
                 app.inner.jobs.wake(lane);

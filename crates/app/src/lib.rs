@@ -41,7 +41,7 @@ pub use admin::*;
 pub use agents::*;
 pub use ask::*;
 pub use auth::*;
-pub use bus::{Bus, Published};
+pub use bus::{AuthorityChange, Bus, Published};
 pub use change::Change;
 pub use clock::{Clock, Entropy, ManualClock, SystemClock};
 pub use health::*;
@@ -159,6 +159,7 @@ impl App {
             request_id,
             now: self.now(),
             address: None,
+            once: None,
         }
     }
 

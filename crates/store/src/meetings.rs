@@ -20,6 +20,14 @@ macro_rules! meeting_columns {
     };
 }
 
+/// Whether the participant `p` is more than somebody at the door: who waits there, and who was
+/// removed, has no part in the meeting.
+macro_rules! inside {
+    () => {
+        "p.state <> 'removed' AND (p.state <> 'waiting' OR p.role IN ('host', 'cohost'))"
+    };
+}
+
 statements! {
     MEETING_INSERT = "INSERT INTO meetings (id, owner_id, series_id, title, description, status, starts_at, ends_at, time_zone, started_at, ended_at,
         access, lobby, locked, consent_policy, memory_mode, memory_retention_days, glossary, context, invite_code, version, created_at, updated_at)
@@ -41,13 +49,13 @@ statements! {
     // The text is matched with lower-cased LIKE on both engines; the caller escapes it. The order is that of the
     // user's participants, which an index has: so SQLite seeks a page and sorts nothing.
     MEETING_LIST = concat!("SELECT ", meeting_columns!(), " FROM meetings m JOIN participants p ON p.meeting_id = m.id
-        WHERE p.user_id = $1 AND p.state <> 'removed' AND m.archived_at IS NULL
+        WHERE p.user_id = $1 AND ", inside!(), " AND m.archived_at IS NULL
         AND m.id < $2 AND (m.status = $3 OR $3 IS NULL) AND (m.series_id = $4 OR $4 IS NULL)
         AND (coalesce(m.starts_at, m.created_at) >= $5 OR $5 IS NULL) AND (coalesce(m.starts_at, m.created_at) < $6 OR $6 IS NULL)
         AND (lower(m.title) LIKE $7 ESCAPE '!' OR lower(m.description) LIKE $7 ESCAPE '!' OR $7 IS NULL)
         ORDER BY p.meeting_id DESC LIMIT $8");
-    MEETING_IDS_OF_SERIES = "SELECT m.id FROM meetings m JOIN participants p ON p.meeting_id = m.id
-        WHERE m.series_id = $1 AND p.user_id = $2 AND p.state <> 'removed' AND m.archived_at IS NULL ORDER BY m.id";
+    MEETING_IDS_OF_SERIES = concat!("SELECT m.id FROM meetings m JOIN participants p ON p.meeting_id = m.id
+        WHERE m.series_id = $1 AND p.user_id = $2 AND ", inside!(), " AND m.archived_at IS NULL ORDER BY m.id");
     MEETING_SECRET_GET = "SELECT invite_code, context FROM meetings WHERE id = $1";
     MEETING_INVITE_SET = "UPDATE meetings SET invite_code = $2 WHERE id = $1";
     MEETING_CONTEXT_SET = "UPDATE meetings SET context = $2, updated_at = $3 WHERE id = $1";
@@ -57,12 +65,12 @@ statements! {
     SERIES_INSERT = "INSERT INTO series (id, owner_id, title, created_at, updated_at) VALUES ($1, $2, $3, $4, $5)";
     SERIES_GET = "SELECT id, owner_id, title, created_at, updated_at FROM series WHERE id = $1";
     // One's own series, and those of meetings one is in.
-    SERIES_LIST = "SELECT id, owner_id, title, created_at, updated_at FROM series s
+    SERIES_LIST = concat!("SELECT id, owner_id, title, created_at, updated_at FROM series s
         WHERE (s.owner_id = $1 OR EXISTS (SELECT 1 FROM meetings m JOIN participants p ON p.meeting_id = m.id
-            WHERE m.series_id = s.id AND p.user_id = $1 AND p.state <> 'removed' AND m.archived_at IS NULL))
-        AND (s.id < $2 OR $2 IS NULL) ORDER BY s.id DESC LIMIT $3";
-    SERIES_VISIBLE = "SELECT 1 FROM series s WHERE s.id = $1 AND (s.owner_id = $2 OR EXISTS (SELECT 1 FROM meetings m
-        JOIN participants p ON p.meeting_id = m.id WHERE m.series_id = s.id AND p.user_id = $2 AND p.state <> 'removed' AND m.archived_at IS NULL))";
+            WHERE m.series_id = s.id AND p.user_id = $1 AND ", inside!(), " AND m.archived_at IS NULL))
+        AND (s.id < $2 OR $2 IS NULL) ORDER BY s.id DESC LIMIT $3");
+    SERIES_VISIBLE = concat!("SELECT 1 FROM series s WHERE s.id = $1 AND (s.owner_id = $2 OR EXISTS (SELECT 1 FROM meetings m
+        JOIN participants p ON p.meeting_id = m.id WHERE m.series_id = s.id AND p.user_id = $2 AND ", inside!(), " AND m.archived_at IS NULL))");
     SERIES_UPDATE = "UPDATE series SET title = $2, updated_at = $3 WHERE id = $1";
     SERIES_DELETE = "DELETE FROM series WHERE id = $1";
 }

@@ -31,7 +31,8 @@ statements! {
     // The meetings of a series in which everybody on the list of one meeting, agents aside, takes part as well.
     MEETING_IDS_OF_ROOM = "SELECT m.id FROM meetings m WHERE m.series_id = $2 AND NOT EXISTS (SELECT 1 FROM participants r
         WHERE r.meeting_id = $1 AND r.role <> 'agent' AND r.state <> 'removed' AND NOT EXISTS (SELECT 1 FROM participants o
-            WHERE o.meeting_id = m.id AND o.user_id = r.user_id AND o.state <> 'removed'))";
+            WHERE o.meeting_id = m.id AND o.user_id = r.user_id AND o.state NOT IN ('removed', 'waiting')))";
+    PARTICIPANT_COUNT_GUESTS = "SELECT COUNT(*) FROM participants WHERE meeting_id = $1 AND user_id IS NULL AND agent_id IS NULL AND state IN ('waiting', 'joined')";
     PARTICIPANT_LEAVE_ALL = "UPDATE participants SET state = 'left', left_at = $2, updated_at = $2 WHERE meeting_id = $1 AND state = 'joined'";
     // Who was never let in has no part in the record.
     PARTICIPANT_DOOR_CLEAR = "DELETE FROM participants WHERE meeting_id = $1 AND state = 'waiting'";
@@ -193,6 +194,15 @@ impl Conn {
     ) -> Result<Vec<MeetingId>> {
         let rows: Vec<(MeetingId,)> = fetch_all!(self, MEETING_IDS_OF_ROOM, room, series_id)?;
         Ok(rows.into_iter().map(|(id,)| id).collect())
+    }
+
+    /// How many people without an account are in a meeting or wait at its door.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn participant_count_guests(&mut self, meeting_id: MeetingId) -> Result<i64> {
+        let row: Option<(i64,)> = fetch_optional!(self, PARTICIPANT_COUNT_GUESTS, meeting_id)?;
+        Ok(row.map_or(0, |(count,)| count))
     }
 
     /// Everybody leaves, as a meeting ends; who still waits at the door is taken off the list.

@@ -16,7 +16,7 @@ mod reset;
 mod sessions;
 mod setup;
 mod signer;
-mod throttle;
+pub(crate) mod throttle;
 mod tickets;
 
 use std::sync::Arc;
@@ -33,7 +33,7 @@ use sha2::{Digest, Sha256};
 use self::cache::Cache;
 use self::password::Hasher;
 use self::signer::{Claims, Signer, TokenKind};
-use crate::{App, Entropy, Settings};
+use crate::{App, AuthorityChange, Entropy, Settings};
 
 pub use self::api_keys::{ApiKeyNew, ApiKeySecret};
 pub use self::register::AccountNew;
@@ -73,7 +73,8 @@ impl<T> Checked<T> {
 pub(crate) struct State {
     signer: Signer,
     hasher: Hasher,
-    csrf_key: Hash,
+    /// The one to use, then the one before it.
+    csrf_keys: Vec<Hash>,
     tokens: Cache<Hash, Arc<Claims>>,
     sessions: Cache<SessionId, Checked<SessionState>>,
     keys: Cache<Hash, (ApiKeyId, Checked<Arc<ApiKeyState>>)>,
@@ -94,11 +95,11 @@ impl State {
         entropy: &Entropy,
     ) -> Result<Self> {
         let signer = Signer::load(store, &settings.public_url).await?;
-        let csrf_key = signer.derived_key("cross-site protection");
+        let csrf_keys = signer.derived_keys("cross-site protection");
         Ok(Self {
             signer,
             hasher: Hasher::new(&settings.auth, entropy)?,
-            csrf_key,
+            csrf_keys,
             tokens: Cache::new(10_000),
             sessions: Cache::new(10_000),
             keys: Cache::new(10_000),
@@ -115,12 +116,12 @@ impl State {
             .forget(|_, found| found.1.value.user_id == user_id);
     }
 
-    fn forget_session(&self, id: SessionId) {
-        self.sessions.forget(|key, _| *key == id);
+    fn forget_guest(&self, id: ParticipantId) {
+        self.guests.forget(|key, _| *key == id);
     }
 
-    fn forget_key(&self, id: ApiKeyId) {
-        self.keys.forget(|_, found| found.0 == id);
+    fn forget_guests(&self) {
+        self.guests.forget(|_, _| true);
     }
 }
 
@@ -147,11 +148,15 @@ fn session_revoked() -> Error {
 }
 
 impl App {
-    /// After a commit that ended sessions or changed what an account may do: caches forget it,
-    /// and open streams prove themselves anew.
-    pub(crate) fn authority_changed(&self, user_id: UserId) {
-        self.inner.auth.forget_user(user_id);
-        self.bus().authority_changed(user_id);
+    /// After a commit that took something from somebody: caches forget it, and open streams
+    /// prove themselves anew.
+    pub(crate) fn authority_changed(&self, change: AuthorityChange) {
+        match change {
+            AuthorityChange::User(id) => self.inner.auth.forget_user(id),
+            AuthorityChange::Guest(id) => self.inner.auth.forget_guest(id),
+            AuthorityChange::Meeting(_) => self.inner.auth.forget_guests(),
+        }
+        self.bus().authority_changed(change);
     }
 
     /// Who stands behind a credential: an access token, an API key or a guest token.
@@ -334,29 +339,27 @@ impl App {
         })
     }
 
-    /// The public half of the signing key, as a JSON Web Key Set.
+    /// The public halves of the signing keys, as a JSON Web Key Set.
     pub fn jwks(&self) -> serde_json::Value {
         self.inner.auth.signer.jwks()
     }
 
     /// What a page must send along with a change, so that other sites cannot: bound to the session.
     pub fn csrf_token(&self, session_id: SessionId) -> String {
-        hex(&self.csrf_mac(session_id).finalize().into_bytes())
+        let key = self.inner.auth.csrf_keys.first();
+        // There is always one; of none at all no token would be right.
+        key.map_or_else(String::new, |key| {
+            hex(&csrf_mac(key, session_id).finalize().into_bytes())
+        })
     }
 
     /// Whether `token` is the one of this session.
     pub fn csrf_check(&self, session_id: SessionId, token: &str) -> bool {
-        meetmind_core::cursor_bytes(token)
-            .is_some_and(|bytes| self.csrf_mac(session_id).verify_slice(&bytes).is_ok())
-    }
-
-    fn csrf_mac(&self, session_id: SessionId) -> Hmac<Sha256> {
-        let mut block = [0; 64];
-        block[..32].copy_from_slice(&self.inner.auth.csrf_key);
-        // A whole block, so that the constructor that cannot fail will do; HMAC pads with zeros.
-        let mut mac = <Hmac<Sha256> as KeyInit>::new(&block.into());
-        mac.update(session_id.uuid().as_bytes());
-        mac
+        let Some(bytes) = meetmind_core::cursor_bytes(token) else {
+            return false;
+        };
+        let mut keys = self.inner.auth.csrf_keys.iter();
+        keys.any(|key| csrf_mac(key, session_id).verify_slice(&bytes).is_ok())
     }
 
     /// Deletes what is over and no longer of use: sessions a month after their end, one-time
@@ -378,8 +381,17 @@ impl App {
     }
 }
 
+fn csrf_mac(key: &Hash, session_id: SessionId) -> Hmac<Sha256> {
+    let mut block = [0; 64];
+    block[..32].copy_from_slice(key);
+    // A whole block, so that the constructor that cannot fail will do; HMAC pads with zeros.
+    let mut mac = <Hmac<Sha256> as KeyInit>::new(&block.into());
+    mac.update(session_id.uuid().as_bytes());
+    mac
+}
+
 /// Compares without telling by the time it takes where the difference is.
-fn same(left: &[u8], right: &[u8]) -> bool {
+pub(crate) fn same(left: &[u8], right: &[u8]) -> bool {
     aws_lc_rs::constant_time::verify_slices_are_equal(left, right).is_ok()
 }
 

@@ -7,7 +7,7 @@ use meetmind_store::OneTimePurpose;
 use serde_json::json;
 
 use super::{digest, email_normalised, hex, token_invalid};
-use crate::App;
+use crate::{App, AuthorityChange};
 
 const TTL: Duration = Duration::from_secs(24 * 3600);
 
@@ -79,6 +79,20 @@ impl App {
         })
     }
 
+    /// The account that a reset link is for; uses nothing up.
+    ///
+    /// # Errors
+    /// `TOKEN_INVALID` for an unknown, used or expired link.
+    pub async fn reset_check(&self, ctx: &Ctx, token: &str) -> Result<User> {
+        let hash = digest(token.as_bytes());
+        let mut conn = self.store().read().await?;
+        let found = conn
+            .one_time_find(&hash, OneTimePurpose::Reset, ctx.now)
+            .await?;
+        let id = found.and_then(|(id, _)| id).ok_or_else(token_invalid)?;
+        Ok(conn.user_get(id).await?)
+    }
+
     /// Sets the password of the account that a link is for, and ends its sessions.
     ///
     /// # Errors
@@ -87,11 +101,8 @@ impl App {
     pub async fn reset_confirm(&self, ctx: &Ctx, reset: PasswordReset) -> Result<User> {
         let hash = digest(reset.token.as_bytes());
         let purpose = OneTimePurpose::Reset;
-        let mut conn = self.store().read().await?;
-        let found = conn.one_time_find(&hash, purpose, ctx.now).await?;
-        let id = found.and_then(|(id, _)| id).ok_or_else(token_invalid)?;
-        let user = conn.user_get(id).await?;
-        drop(conn);
+        let user = self.reset_check(ctx, &reset.token).await?;
+        let id = user.id;
         let password = self.password_hashed(&user, reset.password).await?;
         let mut change = self.change(ctx).await?;
         if !change.one_time_use(&hash, purpose, ctx.now).await? {
@@ -102,8 +113,8 @@ impl App {
         self.attempts_forget(&mut change, &user.email).await?;
         let details = json!({ "by": "reset link", "sessions_ended": sessions });
         change.audit("password.changed", id, details).await?;
+        change.authority_changes(AuthorityChange::User(id));
         change.commit().await?;
-        self.authority_changed(id);
         Ok(user)
     }
 }

@@ -172,6 +172,7 @@ impl App {
             request_id: self.entropy().id(now),
             now,
             address: None,
+            once: None,
         };
         let word = match self.job_attempt(&ctx, &job).await {
             Ok(outcome) => {

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::access::{any_access, meeting_access};
 use super::participants::visible_participant;
-use crate::App;
+use crate::{App, AuthorityChange};
 
 /// Rows read at a time while looking for copies.
 const BATCH: i64 = 500;
@@ -67,7 +67,14 @@ impl App {
             let topic = EventTopic::Run(run_id);
             tally.add("events", change.event_erase(topic).await?);
         }
-        tally.add("events", change.event_erase(EventTopic::Meeting(id)).await?);
+        // The last word of the topic: it goes out to who listens, and is erased with the rest.
+        let topic = EventTopic::Meeting(id);
+        let data = json!({ "meeting_id": id });
+        let last = change
+            .event_append(topic, EventKind::MeetingErased, ctx.now, data)
+            .await?;
+        change.tell(topic, last);
+        tally.add("events", change.event_erase(topic).await?);
         let needle = id.to_string();
         let blank = json!({ "meeting_id": id, "erased": true });
         for user_id in &users {
@@ -85,6 +92,7 @@ impl App {
         change
             .audit("meeting.erased", id, json!({ "rows": tally.0 }))
             .await?;
+        change.authority_changes(AuthorityChange::Meeting(id));
         change.commit().await?;
         Ok(ErasureReceipt {
             meeting_id: id,

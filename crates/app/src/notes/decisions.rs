@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::actions::{changed_since, checked_segments};
 use super::item_text;
 use super::similar::likeness;
-use crate::meetings::{cursor_id, meeting_access};
+use crate::meetings::{cursor_id, meeting_access, words_access};
 use crate::{App, Change};
 
 /// Decisions that one may replace at once.
@@ -197,7 +197,7 @@ impl App {
         expected: Option<i64>,
     ) -> Result<DecisionView> {
         let mut change = self.change(ctx).await?;
-        let access = meeting_access(&mut change, ctx, meeting_id, MeetingAction::EditNotes).await?;
+        let access = words_access(&mut change, ctx, meeting_id, MeetingAction::EditNotes).await?;
         let old = of_meeting(&mut change, meeting_id, id).await?;
         if expected.is_some_and(|version| version != old.version) {
             return Err(changed_since("decision"));
@@ -295,7 +295,7 @@ async fn replaceable(
     id: DecisionId,
 ) -> Result<Decision> {
     let earlier = change.decision_get(id).await?;
-    let access = meeting_access(change, ctx, earlier.meeting_id, MeetingAction::EditNotes)
+    let access = words_access(change, ctx, earlier.meeting_id, MeetingAction::EditNotes)
         .await
         .map_err(|error| match error.code {
             // Which meeting it is in is not for the caller to know.

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::speakers::{Speakers, consent_denied, same_name};
 use super::{MAX_SPEAKER_CHARS, check_order, checked_text, checked_time, own_action};
-use crate::meetings::meeting_access;
+use crate::meetings::{meeting_access, words_access};
 use crate::{Access, App, valid};
 
 /// What changes in a segment: absent stays.
@@ -42,7 +42,8 @@ pub struct SegmentErased {
 
 impl App {
     /// Corrects a segment and marks what was derived from it as stale. `expected` is the version
-    /// the caller last saw, when it guards.
+    /// the caller last saw, when it guards. Who corrects gets to read the whole segment, so a key
+    /// needs the scope for that too.
     ///
     /// # Errors
     /// `NOT_FOUND`, `FORBIDDEN` for segments of others without the right to edit notes,
@@ -58,7 +59,7 @@ impl App {
     ) -> Result<Segment> {
         let patch = checked(patch)?;
         let mut change = self.change(ctx).await?;
-        let access = meeting_access(
+        let access = words_access(
             &mut change,
             ctx,
             meeting_id,

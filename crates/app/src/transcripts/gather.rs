@@ -205,8 +205,11 @@ impl App {
         let mut rooms: HashMap<MeetingId, Speakers> = HashMap::new();
         let mut ready: Vec<Ready> = Vec::with_capacity(posts.len());
         for (place, post) in posts.iter().enumerate() {
+            // A request with an idempotency key notes what it was allowed: it asks itself.
             let known = accesses.iter().position(|(actor, access)| {
-                access.meeting.id == post.meeting_id && **actor == post.ctx.actor
+                post.ctx.once.is_none()
+                    && access.meeting.id == post.meeting_id
+                    && **actor == post.ctx.actor
             });
             let at = match known {
                 Some(at) => at,
@@ -253,6 +256,9 @@ impl App {
             .zip(&of)
             .filter_map(|(written, (_, at))| Some((written.as_ref().ok()?, &accesses[*at].1)));
         self.segments_tell(&mut change, ctx, changes).await?;
+        for (_, (place, _)) in written.iter().zip(&of).filter(|(written, _)| written.is_ok()) {
+            change.carry_out(&posts[*place].ctx).await?;
+        }
         change.commit().await?;
         for (written, (place, _)) in written.into_iter().zip(of) {
             outcomes[place] = Some(Outcome::Answered(written.map(|written| written.posted)));

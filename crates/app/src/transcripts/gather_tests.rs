@@ -7,7 +7,7 @@ use meetmind_store::both_engines;
 
 use super::*;
 use crate::testing::TestApp;
-use crate::{ConsentChange, MeetingNew, ParticipantNew, Settings, Who};
+use crate::{ConsentChange, MeetingNew, ParticipantNew, Repetition, Settings, Who};
 
 fn said(text: &str) -> SegmentNew {
     SegmentNew {
@@ -51,11 +51,14 @@ type Answer = oneshot::Receiver<Result<SegmentPosted>>;
 
 /// Puts a post into its queue as if a transaction were under way.
 fn queue(test: &TestApp, actor: &Actor, meeting_id: MeetingId, new: SegmentNew) -> Answer {
+    queue_of(test, test.ctx(actor), meeting_id, new)
+}
+
+fn queue_of(test: &TestApp, ctx: Ctx, meeting_id: MeetingId, new: SegmentNew) -> Answer {
     let posts = &test.app.inner.posts;
     let queue = &posts.queues[posts.place(meeting_id)];
     queue.lock().at_work = true;
     let (answer, answered) = oneshot::channel();
-    let ctx = test.ctx(actor);
     let post = Post {
         ctx,
         meeting_id,
@@ -165,4 +168,25 @@ both_engines!(what_the_database_refuses_spoils_nobody_elses_post, db => {
     assert_eq!(answer(bad).await.expect_err("a refusal").code, Code::Internal);
     assert!(answer(two).await.expect("a segment").added);
     assert_eq!(events(&test, meeting_id).await.len(), 3);
+});
+
+both_engines!(a_post_with_a_key_is_carried_out_with_the_transaction_it_shares, db => {
+    let test = TestApp::on(db, Settings::default()).await;
+    let anna = test.user("anna").await;
+    let meeting_id = live(&test, &anna).await;
+    let mut keyed = test.ctx(&anna);
+    let Repetition::First(claim) = test.app.idempotency_begin(&keyed, "k", vec![1]).await.expect("a claim") else {
+        panic!("nobody had the key");
+    };
+    let once = std::sync::Arc::new(Once::new(claim.actor.clone(), claim.key.clone(), claim.created_at));
+    keyed.once = Some(once.clone());
+    // The first asks for its access without a key, and the second must not go by that alone.
+    let plain = queue(&test, &anna, meeting_id, said("One."));
+    let answered = queue_of(&test, keyed, meeting_id, said("Two."));
+    work(&test, meeting_id).await;
+    assert!(answer(plain).await.expect("a segment").added && answer(answered).await.expect("a segment").added);
+    assert!(!once.granted().is_empty());
+    let mut conn = test.app.store().read().await.expect("a connection");
+    let row = conn.idempotency_find(&claim.actor, &claim.key).await.expect("a row").expect("the key");
+    assert_eq!(row.status, Some(0), "carried out, the answer follows");
 });

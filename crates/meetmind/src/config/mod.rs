@@ -38,6 +38,7 @@ pub(crate) struct Config {
     pub(crate) supabase: Supabase,
     pub(crate) providers: Providers,
     pub(crate) agents: Agents,
+    pub(crate) guests: Guests,
     pub(crate) retention: Retention,
     pub(crate) outbound: Outbound,
     /// What a person should know about this set-up; filled in by the checks.
@@ -135,6 +136,13 @@ pub(crate) struct Agents {
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub(crate) struct Guests {
+    pub(crate) max_per_meeting: i64,
+    pub(crate) max_per_address_and_hour: i64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Retention {
     pub(crate) events_days: u64,
     pub(crate) archive_days: u64,
@@ -227,6 +235,10 @@ impl Config {
                 agents: self.agents.max_per_user,
                 concurrent_runs: self.agents.max_runs_per_user,
                 runs_per_day: self.agents.max_runs_per_day,
+            },
+            guests: meetmind_app::GuestSettings {
+                per_meeting: self.guests.max_per_meeting,
+                per_address_and_hour: self.guests.max_per_address_and_hour,
             },
             outbound: meetmind_app::OutboundSettings {
                 allow_private: self.outbound.allow_private,

@@ -168,7 +168,7 @@ both_engines!(an_import_keeps_every_field_and_is_searchable, db => {
     let known = tx.segment_find_externals(id(1), &["e\"1", "e2", "e3"]).await.expect("segments");
     assert_eq!(known.iter().map(|segment| segment.id).collect::<std::collections::BTreeSet<_>>(), [id(2), id(1001)].into());
     let terms = SearchTerms::read("größe 77");
-    let hits = tx.segment_search(id(1), &terms, SearchMatch::All, &SearchScope::default(), 100).await.expect("hits");
+    let hits = tx.segment_search(id::<UserId>(1), &terms, SearchMatch::All, &SearchScope::default(), 100).await.expect("hits");
     assert!(hits.iter().any(|hit| hit.segment.text.contains("größe 77 ")), "{}", hits.len());
 });
 
@@ -186,7 +186,7 @@ both_engines!(search_finds_stems_in_own_meetings_and_no_drafts, db => {
         ("the", SearchMatch::Any, false),
         ("\"filler\" OR ' -- NEAR(", SearchMatch::Any, true),
     ] {
-        let hits = tx.segment_search(id(1), &SearchTerms::read(query), how, &scope, 10).await.expect("hits");
+        let hits = tx.segment_search(id::<UserId>(1), &SearchTerms::read(query), how, &scope, 10).await.expect("hits");
         // On SQLite every word is in the index, on Postgres those without meaning are not.
         let expected = found || (query == "the" && tx.engine() == meetmind_store::Engine::Sqlite);
         let ids: Vec<SegmentId> = hits.iter().map(|hit| hit.segment.id).collect();
@@ -194,9 +194,9 @@ both_engines!(search_finds_stems_in_own_meetings_and_no_drafts, db => {
         assert!(hits.iter().all(|hit| hit.score > 0.0 && hit.meeting_title == "Meeting 1"));
     }
     let elsewhere = SearchScope { meeting_id: Some(id(2)), ..scope.clone() };
-    assert!(tx.segment_search(id(1), &SearchTerms::read("filler"), SearchMatch::All, &elsewhere, 10).await.expect("hits").is_empty());
+    assert!(tx.segment_search(id::<UserId>(1), &SearchTerms::read("filler"), SearchMatch::All, &elsewhere, 10).await.expect("hits").is_empty());
     tx.meeting_archive_set(id(1), Some(at(9)), at(9)).await.expect("an archive");
-    assert!(tx.segment_search(id(1), &SearchTerms::read("filler"), SearchMatch::All, &scope, 10).await.expect("hits").is_empty());
+    assert!(tx.segment_search(id::<UserId>(1), &SearchTerms::read("filler"), SearchMatch::All, &scope, 10).await.expect("hits").is_empty());
 });
 
 both_engines!(an_erased_segment_leaves_its_words_nowhere, db => {
@@ -226,7 +226,7 @@ both_engines!(an_erased_segment_leaves_its_words_nowhere, db => {
     let history = tx.memory_change_list(id(20), id(1), None, 10).await.expect("a history");
     assert_eq!((history.len(), history[0].new_content.as_deref()), (1, None));
     assert!(tx.memory_get(id(1), id(20), at(6)).await.is_err());
-    let hits = tx.segment_search(id(1), &SearchTerms::read("walrus"), SearchMatch::Any, &SearchScope::default(), 10).await.expect("hits");
+    let hits = tx.segment_search(id::<UserId>(1), &SearchTerms::read("walrus"), SearchMatch::Any, &SearchScope::default(), 10).await.expect("hits");
     assert!(hits.is_empty());
 });
 

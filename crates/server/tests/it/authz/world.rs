@@ -146,7 +146,12 @@ impl World {
             (Caller::Agent, joined, seat),
             (Caller::Cohost, cohost.clone(), place(&cohost).await),
             (Caller::Host, host.clone(), host_place.clone()),
-            (Caller::Admin, admin, other_place.clone()),
+            (
+                Caller::AdminFullKey,
+                by_key(&admin, Scope::ALL),
+                other_place.clone(),
+            ),
+            (Caller::Admin, admin.clone(), other_place.clone()),
             (
                 Caller::FullKey,
                 by_key(&host, Scope::ALL),
@@ -154,12 +159,19 @@ impl World {
             ),
         ];
         drop(conn);
-        let keyed = Scope::ALL.iter().map(|scope| {
-            (
-                Caller::Key(*scope),
-                by_key(&host, &[*scope]),
-                host_place.clone(),
-            )
+        let keyed = Scope::ALL.iter().flat_map(|scope| {
+            [
+                (
+                    Caller::Key(*scope),
+                    by_key(&host, &[*scope]),
+                    host_place.clone(),
+                ),
+                (
+                    Caller::AdminKey(*scope),
+                    by_key(&admin, &[*scope]),
+                    other_place.clone(),
+                ),
+            ]
         });
         let players = places.into_iter().chain(keyed).map(|(caller, actor, own)| {
             let agent = match caller {
