@@ -198,7 +198,10 @@ async fn accept(
         // Answers are small and wanted at once.
         let _ = stream.set_nodelay(true);
         let connection = http
-            .serve_connection(TokioIo::new(stream), service(router.clone(), peer, Place::new(place.clone())))
+            .serve_connection(
+                TokioIo::new(stream),
+                service(router.clone(), peer, Place::new(place.clone())),
+            )
             .with_upgrades();
         let mut stopped = stopped.clone();
         let open = open.clone();
@@ -268,7 +271,8 @@ mod tests {
     #[tokio::test]
     async fn an_open_websocket_holds_its_place_among_the_connections() {
         let test = TestApp::new().await;
-        let router = meetmind_server::router(test.app.clone(), &meetmind_server::Settings::default());
+        let router =
+            meetmind_server::router(test.app.clone(), &meetmind_server::Settings::default());
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         // One for the socket; the other is taken ahead, for the next connection.

@@ -156,7 +156,10 @@ async fn metrics_page(
 /// What is counted where it is kept. A database that cannot be reached makes it unknown, not old.
 async fn gauges_of_database(app: &App) {
     let unknown = |error: &Error| {
-        tracing::warn!(code = error.code.as_str(), "the database could not be counted");
+        tracing::warn!(
+            code = error.code.as_str(),
+            "the database could not be counted"
+        );
         f64::NAN
     };
     let live = app.meetings_live().await;

@@ -1,15 +1,16 @@
 //! Erasing reaches every table that holds words, by key or by copy, and nothing beyond.
 
 use meetmind_core::{
-    AgentId, Attribution, ConsentPolicy, Delivery, DeliveryStatus, Id, Meeting, MeetingAccess, MeetingRole, MeetingStatus,
-    MemoryMode, Participant, ParticipantState, Segment, Timestamp, WebhookId,
+    AgentId, Attribution, ConsentPolicy, Delivery, DeliveryStatus, Id, Meeting, MeetingAccess,
+    MeetingRole, MeetingStatus, MemoryMode, Participant, ParticipantState, Segment, Timestamp,
+    WebhookId,
 };
 use serde_json::json;
 
 use super::*;
-use crate::{IdempotencyClaim, both_engines};
 use crate::db::{execute, fetch_one};
 use crate::testing::TestDb;
+use crate::{IdempotencyClaim, both_engines};
 
 fn id<T: Id>(number: u128) -> T {
     T::from_uuid(uuid::Uuid::from_u128(number))

@@ -250,7 +250,11 @@ impl Conn {
         now: Timestamp,
         deliveries: bool,
     ) -> Result<Option<Timestamp>> {
-        let sql = if deliveries { DELIVERY_OLDEST } else { JOB_OLDEST };
+        let sql = if deliveries {
+            DELIVERY_OLDEST
+        } else {
+            JOB_OLDEST
+        };
         let row: Option<(Timestamp,)> = fetch_optional!(self, sql, now)?;
         Ok(row.map(|(at,)| at))
     }

@@ -463,7 +463,10 @@ mod tests {
         )
         .expect("a plan");
         let seek = "participants_by_user (user_id=? AND meeting_id<?)";
-        assert!(plan[0].3.contains(seek) && !plan.iter().any(|step| step.3.contains("TEMP B-TREE")), "{plan:?}");
+        assert!(
+            plan[0].3.contains(seek) && !plan.iter().any(|step| step.3.contains("TEMP B-TREE")),
+            "{plan:?}"
+        );
     }
 
     #[test]

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use meetmind_core::{
-    AgentId, EventTopic, Id, MeetingId, Memory, MemoryChange, MemoryId, SegmentId, Timestamp, UserId,
+    AgentId, EventTopic, Id, MeetingId, Memory, MemoryChange, MemoryId, SegmentId, Timestamp,
+    UserId,
 };
 use sqlx::types::Json;
 

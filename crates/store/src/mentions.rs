@@ -35,7 +35,9 @@ fn mentioned(text: &str) -> BTreeSet<Uuid> {
         let word = at.checked_sub(3).and_then(|from| text.get(from..at + 27));
         let id = word.and_then(|word| {
             let meeting = word.parse::<MeetingId>().map(Id::uuid);
-            meeting.or_else(|_| word.parse::<MemoryId>().map(Id::uuid)).ok()
+            meeting
+                .or_else(|_| word.parse::<MemoryId>().map(Id::uuid))
+                .ok()
         });
         found.extend(id);
     }
@@ -128,8 +130,13 @@ mod tests {
             .expect("SQLite is always there");
         let mut conn = db.store.read().await.expect("a connection");
         for statement in [DELIVERIES_ERASE, ANSWERS_ERASE] {
-            let plan: Vec<(i64, i64, i64, String)> =
-                fetch_all!(conn, sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}")), Uuid::nil(), "x").expect("a plan");
+            let plan: Vec<(i64, i64, i64, String)> = fetch_all!(
+                conn,
+                sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}")),
+                Uuid::nil(),
+                "x"
+            )
+            .expect("a plan");
             assert!(
                 plan.iter().all(|(.., step)| !step.contains("SCAN")),
                 "{plan:?}"

@@ -1,7 +1,8 @@
 //! Participants and the consent ledger.
 
 use meetmind_core::{
-    AgentId, Consent, ConsentId, ConsentState, MeetingId, MeetingRole, Participant, ParticipantId, SeriesId, Timestamp, UserId,
+    AgentId, Consent, ConsentId, ConsentState, MeetingId, MeetingRole, Participant, ParticipantId,
+    SeriesId, Timestamp, UserId,
 };
 
 use crate::db::{execute, fetch_all, fetch_optional};

@@ -2,7 +2,9 @@
 
 use std::collections::HashSet;
 
-use meetmind_core::{Attribution, EventTopic, Id, MeetingId, ParticipantId, Segment, SegmentId, Timestamp};
+use meetmind_core::{
+    Attribution, EventTopic, Id, MeetingId, ParticipantId, Segment, SegmentId, Timestamp,
+};
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::types::Json;
@@ -360,7 +362,9 @@ impl Conn {
         self.segment_delete(segment.id).await?;
         let topic = EventTopic::Meeting(segment.meeting_id);
         let id = segment.id.to_string();
-        erased.events = self.event_words_erase(topic, std::slice::from_ref(&id)).await?;
+        erased.events = self
+            .event_words_erase(topic, std::slice::from_ref(&id))
+            .await?;
         self.copies_erase(segment.meeting_id.uuid(), &id).await?;
         Ok(erased)
     }

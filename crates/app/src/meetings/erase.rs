@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashSet};
 
 use meetmind_core::{
-    Ctx, DeliveryId, Event, EventKind, EventTopic, MeetingAction, MeetingId,
-    MeetingStatus, ParticipantId, Result, SegmentId, Timestamp,
+    Ctx, DeliveryId, Event, EventKind, EventTopic, MeetingAction, MeetingId, MeetingStatus,
+    ParticipantId, Result, SegmentId, Timestamp,
 };
 use meetmind_store::{Conn, ErasureCounts};
 use serde::Serialize;

@@ -167,9 +167,9 @@ impl App {
             Err(error) if error.code.status() == 503 || posts.len() == 1 => {
                 for post in posts {
                     let copy = Error::new(error.code, error.message.clone());
-                    let _ = post
-                        .answer
-                        .send(Err(copy.with_source(format!("of a shared transaction: {error:?}"))));
+                    let _ = post.answer.send(Err(
+                        copy.with_source(format!("of a shared transaction: {error:?}"))
+                    ));
                 }
             }
             // One of them made the database refuse all: each has its own transaction now.
@@ -256,7 +256,11 @@ impl App {
             .zip(&of)
             .filter_map(|(written, (_, at))| Some((written.as_ref().ok()?, &accesses[*at].1)));
         self.segments_tell(&mut change, ctx, changes).await?;
-        for (_, (place, _)) in written.iter().zip(&of).filter(|(written, _)| written.is_ok()) {
+        for (_, (place, _)) in written
+            .iter()
+            .zip(&of)
+            .filter(|(written, _)| written.is_ok())
+        {
             change.carry_out(&posts[*place].ctx).await?;
         }
         change.commit().await?;

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use meetmind_core::{
-    Attribution, Code, ConsentPolicy, Ctx, Error, EventKind, Meeting, MeetingAccess, MeetingAction, MeetingId,
-    MeetingRole, MeetingStatus, MemoryMode, Participant, ParticipantId, ParticipantState, Result,
-    Scope, Segment, SeriesId, Timestamp, user_may,
+    Attribution, Code, ConsentPolicy, Ctx, Error, EventKind, Meeting, MeetingAccess, MeetingAction,
+    MeetingId, MeetingRole, MeetingStatus, MemoryMode, Participant, ParticipantId,
+    ParticipantState, Result, Scope, Segment, SeriesId, Timestamp, user_may,
 };
 
 use super::formats::{self, Format, ImportedSegment, ImportedTranscript, UNKNOWN_SPEAKER};

@@ -425,4 +425,3 @@ fn check_open(ctx: &Ctx, meeting: &Meeting, segment: &Segment) -> Result<()> {
         "the meeting has ended; finals are taken for ten minutes after its end",
     ))
 }
-

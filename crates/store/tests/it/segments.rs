@@ -2,9 +2,7 @@
 
 use meetmind_core::*;
 use meetmind_store::testing::TestDb;
-use meetmind_store::{
-    Conn, SearchMatch, SearchScope, SearchTerms, SegmentFilter, both_engines,
-};
+use meetmind_store::{Conn, SearchMatch, SearchScope, SearchTerms, SegmentFilter, both_engines};
 
 fn id<T: Id>(number: u128) -> T {
     T::from_uuid(uuid::Uuid::from_u128(number))

@@ -1,10 +1,11 @@
 //! What one question may read, and how many are answered at once.
 
 use meetmind_core::{
-    AgentId, Attribution, Id, MeetingRole, Participant, ParticipantState, RunId, SeriesId,
+    AgentId, Attribution, Id, Meeting, MeetingRole, Participant, ParticipantState, RunId, Segment,
 };
 use meetmind_store::both_engines;
 
+use super::sources::{MEETINGS_MAX, SEGMENTS_MAX};
 use super::*;
 use crate::testing::TestApp;
 use crate::{MeetingNew, Settings};
