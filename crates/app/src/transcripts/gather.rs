@@ -52,12 +52,9 @@ struct Post {
     answer: oneshot::Sender<Result<SegmentPosted>>,
 }
 
-/// What a shared transaction came to for one post.
-enum Outcome {
-    Answered(Result<SegmentPosted>),
-    /// It starts its meeting, which takes more than the others can wait for.
-    Alone,
-}
+/// What a shared transaction came to for one post; nothing for one that starts its meeting, which
+/// takes more than the others can wait for.
+type Outcome = Option<Result<SegmentPosted>>;
 
 /// What is still to be written of a post: its place in the batch, its access and its speaker.
 type Ready = (usize, usize, Speaker);
@@ -158,8 +155,8 @@ impl App {
             Ok(outcomes) => {
                 for (post, outcome) in posts.into_iter().zip(outcomes) {
                     match outcome {
-                        Outcome::Answered(answer) => drop(post.answer.send(answer)),
-                        Outcome::Alone => self.post_alone(post),
+                        Some(answer) => drop(post.answer.send(answer)),
+                        None => self.post_alone(post),
                     }
                 }
             }
@@ -199,7 +196,7 @@ impl App {
         mut change: Change<'_>,
         posts: &[Post],
     ) -> Result<Vec<Outcome>> {
-        let mut outcomes: Vec<Option<Outcome>> = posts.iter().map(|_| None).collect();
+        let mut outcomes: Vec<Outcome> = posts.iter().map(|_| None).collect();
         // Who posts where is looked up once per transaction.
         let mut accesses: Vec<(&Actor, Access)> = Vec::new();
         let mut rooms: HashMap<MeetingId, Speakers> = HashMap::new();
@@ -223,7 +220,7 @@ impl App {
                             accesses.len() - 1
                         }
                         Err(error) => {
-                            outcomes[place] = Some(Outcome::Answered(Err(error)));
+                            outcomes[place] = Some(Err(error));
                             continue;
                         }
                     }
@@ -231,13 +228,12 @@ impl App {
             };
             let access = &accesses[at].1;
             if access.meeting.status == MeetingStatus::Scheduled {
-                outcomes[place] = Some(Outcome::Alone);
                 continue;
             }
             let speakers = rooms.entry(post.meeting_id).or_default();
             match refused(speaker(&mut change, post, access, speakers).await)? {
                 Ok(speaker) => ready.push((place, at, speaker)),
-                Err(error) => outcomes[place] = Some(Outcome::Answered(Err(error))),
+                Err(error) => outcomes[place] = Some(Err(error)),
             }
         }
         let of: Vec<(usize, usize)> = ready.iter().map(|(place, at, _)| (*place, *at)).collect();
@@ -265,12 +261,9 @@ impl App {
         }
         change.commit().await?;
         for (written, (place, _)) in written.into_iter().zip(of) {
-            outcomes[place] = Some(Outcome::Answered(written.map(|written| written.posted)));
+            outcomes[place] = Some(written.map(|written| written.posted));
         }
-        outcomes
-            .into_iter()
-            .map(|outcome| outcome.ok_or_else(|| Error::internal("a post was left out")))
-            .collect()
+        Ok(outcomes)
     }
 }
 
