@@ -77,6 +77,8 @@ struct Inner {
     agents: agents::State,
     jobs: jobs::State,
     notes: notes::State,
+    ask: ask::State,
+    posts: transcripts::Posts,
     outbound: outbound::Client,
     health: health::State,
 }
@@ -97,7 +99,6 @@ impl App {
         let outbound = outbound::Client::new(&settings.outbound)?;
         let node_id = entropy.id(clock.now());
         let inner = Inner {
-            store,
             clock,
             entropy,
             bus: Bus::new(),
@@ -109,9 +110,12 @@ impl App {
             agents: agents::State::default(),
             jobs: jobs::State::default(),
             notes: notes::State::default(),
+            ask: ask::State::default(),
+            posts: transcripts::Posts::new(store.engine()),
             outbound,
             health: health::State::default(),
             settings,
+            store,
         };
         Ok(Self {
             inner: Arc::new(inner),

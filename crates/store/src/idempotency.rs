@@ -124,6 +124,10 @@ impl Conn {
             location,
             response
         )?;
+        if changed == 1 {
+            self.answer_mentions_insert(&claim.actor, &claim.key, location, response)
+                .await?;
+        }
         Ok(changed == 1)
     }
 

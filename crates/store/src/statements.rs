@@ -42,6 +42,7 @@ pub fn all() -> Vec<(&'static str, &'static str, &'static str, On)> {
         ("keys", crate::keys::STATEMENTS),
         ("meetings", crate::meetings::STATEMENTS),
         ("memories", crate::memories::STATEMENTS),
+        ("mentions", crate::mentions::STATEMENTS),
         ("messages", crate::messages::STATEMENTS),
         ("notes", crate::notes::STATEMENTS),
         ("one_time", crate::one_time::STATEMENTS),

@@ -73,6 +73,14 @@ pub struct MeetingPatch {
 }
 
 impl App {
+    /// How many meetings are live, for the metrics.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn meetings_live(&self) -> Result<i64> {
+        Ok(self.store().read().await?.meeting_count_live().await?)
+    }
+
     /// Makes a meeting with the caller as host.
     ///
     /// # Errors

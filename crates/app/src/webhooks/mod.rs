@@ -15,6 +15,7 @@ use serde_json::json;
 pub(crate) use fan_out::State;
 
 use crate::App;
+use crate::jobs::Lane;
 use crate::meetings::cursor_id;
 
 /// Webhooks that one user may have.
@@ -199,7 +200,7 @@ impl App {
         let delivery = self.delivery_new(ctx, id, &event)?;
         self.delivery_queue(ctx, &mut change, &delivery).await?;
         change.tell(topic, event);
-        change.wake_worker();
+        change.wake_worker(Lane::Deliveries);
         change.commit().await?;
         Ok(delivery)
     }
@@ -271,7 +272,7 @@ impl App {
         }
         let job = self.delivery_job(ctx, &delivery, ctx.now);
         change.job_insert(&job).await?;
-        change.wake_worker();
+        change.wake_worker(Lane::Deliveries);
         change.commit().await?;
         Ok(shown(&ctx.actor, delivery))
     }

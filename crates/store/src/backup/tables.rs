@@ -162,6 +162,7 @@ tables! {
         id: Uuid, webhook_id: Uuid, event_type: Text, payload: Json, status: Text, attempts:
         Int, next_attempt_at: Time, created_at: Time, updated_at: Time
     }
+    delivery_mentions (about, delivery_id) { about: Uuid, delivery_id: Uuid }
     delivery_attempts (id) {
         id: Uuid, delivery_id: Uuid, status_code: Int, error: Text, duration_ms: Int, at:
         Time
@@ -170,11 +171,12 @@ tables! {
         actor: Text, key: Text, request_hash: Bytes, status: Int, location: Text, response:
         Text, created_at: Time
     }
+    answer_mentions (about, actor, key) { about: Uuid, actor: Text, key: Text }
     event_topics (topic) { topic: Text, last_seq: Int, first_seq: Int }
     events (topic, seq) { topic: Text, seq: Int, at: Time, kind: Text, data: Json }
     jobs (id) {
-        id: Uuid, kind: Text, payload: Json, run_at: Time, attempts: Int, max_attempts: Int,
-        dedupe_key: Text, lease_owner: Text, lease_until: Time, failed_at: Time, last_error:
-        Text, created_at: Time
+        id: Uuid, kind: Text, webhook_id: Uuid, payload: Json, run_at: Time, attempts: Int,
+        max_attempts: Int, dedupe_key: Text, lease_owner: Text, lease_until: Time,
+        failed_at: Time, last_error: Text, created_at: Time
     }
 }
