@@ -144,7 +144,7 @@ pub fn answer<Id: Copy + Eq + Hash>(
 
 /// What a question wants supported, and how much each of its words counts.
 struct Support<'q> {
-    ranker: &'q Ranker,
+    ranker: &'q Ranker<'q>,
     query: &'q Query,
     weights: Vec<f32>,
     /// The weight that must be covered.
@@ -153,7 +153,7 @@ struct Support<'q> {
 }
 
 impl<'q> Support<'q> {
-    fn new(ranker: &'q Ranker, query: &'q Query, passages: usize) -> Self {
+    fn new(ranker: &'q Ranker<'q>, query: &'q Query, passages: usize) -> Self {
         // What share of the passages has a word tells much where there are many, and nothing where
         // there are two: it counts for at most half of a word's weight.
         let most = ranker.idf(&[]).max(f32::MIN_POSITIVE);
@@ -265,7 +265,7 @@ fn moment<Id>(passage: &Passage<Id>) -> String {
 
 /// The part of a text to quote: all of a short one, else the run of words with most of the question's weight,
 /// widened to sentence boundaries where they are near.
-fn quote_span(text: &str, ranker: &Ranker, query: &Query) -> (usize, usize) {
+fn quote_span(text: &str, ranker: &Ranker<'_>, query: &Query) -> (usize, usize) {
     let found = words::words(text);
     let trimmed = (text.len() - text.trim_start().len(), text.trim_end().len());
     if found.len() <= QUOTE_WORDS {

@@ -80,7 +80,8 @@ pub struct Passage<Id> {
 }
 
 /// What is kept of one passage.
-struct Entry {
+struct Entry<'p> {
+    text: &'p str,
     /// Distinct terms of the text alone, ascending: for coverage.
     terms: Vec<u32>,
     /// Terms of its meeting's title that not every meeting has.
@@ -89,13 +90,12 @@ struct Entry {
     group: u64,
     when: Option<Day>,
     asks: bool,
-    tells: Vec<Kind>,
     length: f32,
 }
 
 /// An index over passages that can rank many queries.
-pub struct Ranker {
-    entries: Vec<Entry>,
+pub struct Ranker<'p> {
+    entries: Vec<Entry<'p>>,
     vocabulary: Vocabulary,
     /// Term to passages it occurs in, with counts; text and speaker together.
     postings: HashMap<u32, Vec<(u32, u32)>>,
@@ -104,21 +104,14 @@ pub struct Ranker {
     speakers: HashSet<String>,
 }
 
-impl Ranker {
+impl<'p> Ranker<'p> {
     /// Indexes passages. `names` are participants' names besides the speakers'.
-    pub fn new<Id>(passages: &[Passage<Id>], names: &[String]) -> Self {
+    pub fn new<Id>(passages: &'p [Passage<Id>], names: &[String]) -> Self {
         // Stop words of English alone: a Swedish question word costs little, "man" and "var" would cost a match.
         let mut vocabulary = Vocabulary::new(true);
         let mut postings: HashMap<u32, Vec<(u32, u32)>> = HashMap::new();
         let mut entries = Vec::with_capacity(passages.len());
         let mut total = 0.0;
-        let lower: Vec<Vec<String>> = passages
-            .iter()
-            .map(|passage| {
-                let found = words::words(&passage.text);
-                found.iter().map(|w| words::lower(w.text)).collect()
-            })
-            .collect();
         for (at, passage) in passages.iter().enumerate() {
             let terms = vocabulary.terms(&tokens::spelled(&passage.text));
             let mut all = terms.clone();
@@ -134,20 +127,14 @@ impl Ranker {
             let mut distinct = terms;
             distinct.sort_unstable();
             distinct.dedup();
-            let replies: Vec<&[String]> = (at + 1..passages.len())
-                .take(REPLIES)
-                .take_while(|&next| passages[next].group == passage.group)
-                .filter(|&next| passages[next].speaker != passage.speaker)
-                .map(|next| lower[next].as_slice())
-                .collect();
             entries.push(Entry {
+                text: &passage.text,
                 terms: distinct,
                 title,
                 speaker: passage.speaker.trim().to_owned(),
                 group: passage.group,
                 when: passage.when,
                 asks: passage.text.trim_end().ends_with(['?', '？']),
-                tells: tells(&passage.text, &lower[at], &replies),
                 length,
             });
         }
@@ -227,13 +214,35 @@ impl Ranker {
 
     /// Whether a passage tells all that a query asks for: a decision, a task, a time, an amount.
     pub(crate) fn is_of_kind(&self, query: &Query, passage: usize) -> bool {
-        let tells = &self.entries[passage].tells;
-        !query.kinds.is_empty() && query.kinds.iter().all(|kind| tells.contains(kind))
+        !query.kinds.is_empty() && query.kinds.iter().all(|kind| self.tells(passage, *kind))
     }
 
     /// Whether a passage tells something of a kind.
     pub(crate) fn tells(&self, passage: usize, kind: Kind) -> bool {
-        self.entries[passage].tells.contains(&kind)
+        let text = self.entries[passage].text;
+        let words = lower(text);
+        match kind {
+            Kind::Decision => {
+                let replies = self.replies(passage);
+                let replies: Vec<&[String]> = replies.iter().map(Vec::as_slice).collect();
+                decisions::settles(text, &words, &replies)
+            }
+            Kind::Task => tasks::commits(&words),
+            Kind::Time => due::mentions_time(&words),
+            Kind::Amount => tells_amount(&words) || tells_money(text, &words),
+            Kind::Money => tells_money(text, &words),
+        }
+    }
+
+    /// What others said right after a passage, in lower-case words.
+    fn replies(&self, passage: usize) -> Vec<Vec<String>> {
+        let said = &self.entries[passage];
+        let after = self.entries.iter().skip(passage + 1).take(REPLIES);
+        after
+            .take_while(|entry| entry.group == said.group)
+            .filter(|entry| entry.speaker != said.speaker)
+            .map(|entry| lower(entry.text))
+            .collect()
     }
 
     /// Whether two passages belong to one meeting.
@@ -316,12 +325,9 @@ impl Ranker {
             if dated {
                 score += DATE;
             }
-            for kind in query
-                .kinds
-                .iter()
-                .filter(|&kind| entry.tells.contains(kind))
-            {
-                score += if *kind == Kind::Time { TIME } else { KIND };
+            for kind in &query.kinds {
+                let gain = if *kind == Kind::Time { TIME } else { KIND };
+                score += if self.tells(at, *kind) { gain } else { 0.0 };
             }
             if query.content.iter().any(|term| self.is_titled(at, term)) {
                 score += TITLE;
@@ -337,24 +343,10 @@ impl Ranker {
     }
 }
 
-/// What a passage tells, from its words and what others said right after it.
-fn tells(text: &str, lower: &[String], replies: &[&[String]]) -> Vec<Kind> {
-    let mut kinds = Vec::new();
-    if decisions::settles(text, lower, replies) {
-        kinds.push(Kind::Decision);
-    }
-    if due::mentions_time(lower) {
-        kinds.push(Kind::Time);
-    }
-    if tells_money(text, lower) {
-        kinds.extend([Kind::Money, Kind::Amount]);
-    } else if tells_amount(lower) {
-        kinds.push(Kind::Amount);
-    }
-    if tasks::commits(lower) {
-        kinds.push(Kind::Task);
-    }
-    kinds
+/// The lower-case words of a text.
+fn lower(text: &str) -> Vec<String> {
+    let found = words::words(text);
+    found.iter().map(|word| words::lower(word.text)).collect()
 }
 
 /// Whether a number stands in lower-case words, as digits or spelled out; "15th" is a day.

@@ -146,6 +146,25 @@ fn questions_about_the_series_are_answered_and_others_are_not() {
 }
 
 #[test]
+fn the_questions_of_the_demo_are_answered_in_full() {
+    let series = series();
+    let asked: Value = serde_json::from_str(include_str!("../../../meetmind/demo/questions.json"))
+        .expect("questions");
+    for asked in asked.as_array().expect("a list") {
+        let question = asked["question"].as_str().expect("a question");
+        let found = answer(question, &series, &[], 3).expect(question);
+        for expected in asked["expect"].as_array().into_iter().flatten() {
+            let expected = expected.as_str().expect("words").to_lowercase();
+            let text = found.text.to_lowercase();
+            assert!(
+                text.contains(&expected),
+                "{question}: no {expected} in\n{text}"
+            );
+        }
+    }
+}
+
+#[test]
 #[expect(
     clippy::disallowed_methods,
     reason = "a test that looks for data outside the project"
