@@ -83,7 +83,6 @@ async fn only_hosts_agents_and_recorders_name_other_speakers() {
 }
 
 /// An agent in the meeting, with its row.
-
 async fn agent(server: &TestServer, id: MeetingId, owner: &Actor) -> Actor {
     let now = server.app.app.now();
     let (agent_id, participant_id): (AgentId, ParticipantId) = (
