@@ -3,13 +3,13 @@
 //! Only std and anyhow, so that the first `cargo xtask` on a fresh machine starts within seconds.
 //! Linux and macOS; on Windows use WSL.
 
+mod dependencies;
 mod dev;
 mod generate;
 mod guard;
 mod peers;
 mod postgres;
 mod process;
-mod providers;
 mod report;
 mod run;
 mod stamp;
@@ -32,8 +32,8 @@ cargo xtask generate [--check]                  write the generated files, or sa
 cargo xtask postgres [--durable] [COMMAND…]     a private Postgres until Ctrl-C, or while COMMAND runs
 cargo xtask bench [ARGS…]                       the benchmarks in bench/
 
-test reads MEETMIND_TEST_REQUIRE (postgres, chromium, python, node22, typos, deny; separated by
-commas): what is named there and missing fails the run instead of being skipped.
+test reads MEETMIND_TEST_REQUIRE (postgres, chromium, python, node, node22, typos; separated
+by commas): what is named there and missing fails the run instead of being skipped.
 TEST_POSTGRES_URL names a Postgres to test on; without it a private one is started.";
 
 fn main() -> ExitCode {

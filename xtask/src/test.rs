@@ -5,11 +5,11 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
+use crate::dependencies;
 use crate::generate;
 use crate::peers;
 use crate::postgres::Postgres;
 use crate::process;
-use crate::providers;
 use crate::report::{Outcome, Report};
 use crate::run;
 use crate::tools::{Required, Tool};
@@ -17,12 +17,11 @@ use crate::web;
 use crate::workspace::Workspace;
 
 /// The steps in their order: what ends within a second first.
-const STEPS: [&str; 11] = [
+const STEPS: [&str; 10] = [
     "tools",
     "format",
-    "crypto",
+    "dependencies",
     "typos",
-    "deny",
     "build",
     "generated",
     "clippy",
@@ -122,9 +121,8 @@ impl Run<'_> {
         match step {
             "tools" => return Ok(self.required.check(workspace)),
             "format" => process::check(&mut workspace.cargo(&["fmt", "--all", "--check"]))?,
-            "crypto" => providers::check(workspace)?,
+            "dependencies" => dependencies::check(workspace)?,
             "typos" => return self.tool(Tool::Typos, &[]),
-            "deny" => return self.tool(Tool::Deny, &["check", "bans", "licenses", "sources"]),
             "build" => run::build(workspace, false)?,
             "generated" => generate::check(workspace)?,
             "clippy" => {

@@ -26,19 +26,16 @@ pub(crate) enum Tool {
     Node22,
     /// The spelling check.
     Typos,
-    /// The dependency check.
-    Deny,
 }
 
 impl Tool {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 6] = [
         Self::Postgres,
         Self::Chromium,
         Self::Python,
         Self::Node,
         Self::Node22,
         Self::Typos,
-        Self::Deny,
     ];
 
     /// The name in `MEETMIND_TEST_REQUIRE`.
@@ -50,7 +47,6 @@ impl Tool {
             Self::Node => "node",
             Self::Node22 => "node22",
             Self::Typos => "typos",
-            Self::Deny => "deny",
         }
     }
 
@@ -70,7 +66,6 @@ impl Tool {
                 "no typos found; cargo install typos-cli, or \
                  python3 -m venv .local/tools && .local/tools/bin/pip install typos"
             }
-            Self::Deny => "no cargo-deny found; cargo install cargo-deny --locked",
         }
     }
 
@@ -105,7 +100,6 @@ impl Tool {
             Self::Typos => on_path("typos")
                 .or_else(|| Some(workspace.local("tools/bin/typos")).filter(|path| path.is_file()))
                 .map(Found::plain),
-            Self::Deny => on_path("cargo-deny").map(Found::plain),
         }
     }
 }

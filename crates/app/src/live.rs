@@ -94,9 +94,14 @@ impl App {
         Ok(StreamGuard { streams, actor })
     }
 
-    /// Becomes `true` when the process is on its way out.
+    /// Becomes `true` when the process is on its way out. A stream holds it to its end.
     pub fn drain_signal(&self) -> watch::Receiver<bool> {
         self.inner.draining.subscribe()
+    }
+
+    /// Waits until every stream that holds a [`App::drain_signal`] has ended.
+    pub async fn streams_ended(&self) {
+        self.inner.draining.closed().await;
     }
 
     /// Begins to listen: after `after`, or with what happens from now on. The caller must hear

@@ -106,6 +106,8 @@ codes! {
     StorageFull = "STORAGE_FULL", 503;
     /// The request took too long.
     Timeout = "TIMEOUT", 503;
+    /// The body did not arrive in time.
+    RequestTimeout = "REQUEST_TIMEOUT", 408;
 }
 
 impl fmt::Display for Code {

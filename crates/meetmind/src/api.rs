@@ -163,6 +163,10 @@ impl Api {
         }
         let error = &envelope["error"];
         let word = |name: &str| error[name].as_str().unwrap_or("?").to_owned();
+        if matches!(self.to, To::Here(_)) {
+            // Who typed a command did not ask for a path.
+            bail!("{} ({})", word("message"), word("code"));
+        }
         bail!(
             "{method} {shown} was refused: {} ({} {}, request {})",
             word("message"),

@@ -257,7 +257,8 @@ async fn write_checked(store: &Store, file: &Path, bars: bool) -> Result<RowCoun
     let beside = with_suffix(file, ".writing");
     let written = async {
         let bar = progress::bar(bars, None, "writing");
-        let counts = write(store, &beside, &bar).await?;
+        let written = write(store, &beside, &bar).await;
+        let counts = written.with_context(|| format!("{} was not written", file.display()))?;
         bar.finish_and_clear();
         let (_, tail) = check(&beside, bars)?;
         ensure!(

@@ -130,6 +130,12 @@ pub(crate) struct ImportArgs {
 pub(crate) enum ConfigCommand {
     /// Only say whether it is valid
     Check,
+    /// Make a new key for signing tokens; a running server takes it at its next start
+    RotateKey {
+        /// Let nothing count that was signed with the present key: for one that others may have
+        #[arg(long)]
+        forget: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -10,7 +10,14 @@ use anyhow::{Context, Result, bail};
 /// The lock on a data directory; released when dropped, and by the system when the process dies.
 #[derive(Debug)]
 pub(crate) struct Lock {
-    _file: File,
+    file: File,
+}
+
+impl Lock {
+    /// Tells other commands on this machine under which address people reach the process.
+    pub(crate) fn tell(&mut self, public_url: &str) -> std::io::Result<()> {
+        writeln!(self.file, "{public_url}")
+    }
 }
 
 /// Makes the folder and its parents, open to this user alone. One that is there stays as it is.
@@ -44,9 +51,9 @@ pub(crate) fn lock(folder: &Path) -> Result<Lock> {
         Err(TryLockError::WouldBlock) => {
             let mut pid = String::new();
             let _ = file.read_to_string(&mut pid);
-            let who = match pid.trim() {
-                "" => String::new(),
-                pid => format!(" (process {pid})"),
+            let who = match pid.lines().next() {
+                None => String::new(),
+                Some(pid) => format!(" (process {pid})"),
             };
             bail!(
                 "the data directory {} is in use by another MeetMind{who}: stop that one, or choose another with --data-dir",
@@ -59,18 +66,22 @@ pub(crate) fn lock(folder: &Path) -> Result<Lock> {
     }
     file.set_len(0)?;
     writeln!(file, "{}", std::process::id())?;
-    Ok(Lock { _file: file })
+    Ok(Lock { file })
 }
 
-/// Whether a serving process holds the folder.
+/// Whether a process holds the folder.
 pub(crate) fn is_locked(folder: &Path) -> bool {
-    let Ok(file) = OpenOptions::new()
-        .read(true)
-        .open(folder.join("meetmind.lock"))
-    else {
-        return false;
-    };
-    matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
+    File::open(folder.join("meetmind.lock"))
+        .is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}
+
+/// The address under which people reach the process that serves the folder, when one does.
+pub(crate) fn served_at(folder: &Path) -> Option<String> {
+    if !is_locked(folder) {
+        return None;
+    }
+    let text = fs::read_to_string(folder.join("meetmind.lock")).ok()?;
+    text.lines().nth(1).map(str::to_owned)
 }
 
 #[cfg(test)]
@@ -83,14 +94,18 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let data = folder.path().join("a/b");
         assert!(!is_locked(&data));
-        let held = lock(&data).expect("free");
-        assert!(is_locked(&data));
+        let mut held = lock(&data).expect("free");
+        assert!(is_locked(&data) && served_at(&data).is_none());
+        held.tell("https://meet.example.com").expect("room");
+        let told = served_at(&data);
+        assert_eq!(told.as_deref(), Some("https://meet.example.com"));
         let error = lock(&data).expect_err("taken").to_string();
         assert!(
             error.contains(&format!("process {}", std::process::id())),
             "{error}"
         );
         drop(held);
+        assert!(served_at(&data).is_none(), "what a dead process said");
         lock(&data).expect("free again");
     }
 

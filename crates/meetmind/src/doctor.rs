@@ -60,11 +60,11 @@ pub(crate) async fn doctor(sources: &Sources, network: bool) -> Result<ExitCode>
         report.note(note);
     }
     let folder = config.data_dir(sources)?;
-    let serving = data_dir::is_locked(&folder);
+    let served_at = data_dir::served_at(&folder);
     check_folder(&mut report, &folder);
     check_database(&mut report, &config, &folder).await;
-    check_port(&mut report, &config, serving).await;
-    check_public_url(&mut report, &config);
+    check_port(&mut report, &config, &folder).await;
+    check_public_url(&mut report, &config, served_at);
     check_clock(&mut report);
     check_files(&mut report);
     check_livekit(&mut report, &config);
@@ -174,9 +174,9 @@ async fn check_database(report: &mut Report, config: &Config, folder: &Path) {
     store.close().await;
 }
 
-async fn check_port(report: &mut Report, config: &Config, serving: bool) {
+async fn check_port(report: &mut Report, config: &Config, folder: &Path) {
     let listen = config.listen;
-    if serving {
+    if data_dir::is_locked(folder) {
         report.good("port: a MeetMind is serving this data directory now");
     } else if is_free(listen).await {
         report.good(&format!("port: {listen} is free"));
@@ -188,8 +188,9 @@ async fn check_port(report: &mut Report, config: &Config, serving: bool) {
     }
 }
 
-fn check_public_url(report: &mut Report, config: &Config) {
-    let url = config.public_url(config.listen);
+/// What a running server says of itself counts: it may have been started with other flags.
+fn check_public_url(report: &mut Report, config: &Config, served_at: Option<String>) {
+    let url = served_at.unwrap_or_else(|| config.public_url(config.listen));
     let is_local = config.listen.ip().is_loopback();
     if config.public_url.is_empty() && !is_local {
         report.bad(

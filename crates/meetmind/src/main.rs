@@ -69,6 +69,9 @@ fn run(cli: Cli) -> Result<ExitCode> {
             // A configuration that cannot work is said first: the list below would be of no use.
             let config = Config::load(&sources)?;
             match command {
+                Some(ConfigCommand::RotateKey { forget }) => {
+                    return blocking(people::rotate_key(&sources, forget));
+                }
                 Some(ConfigCommand::Check) => println!("the configuration is valid"),
                 None => print!("{}", config::show(&sources)?),
             }

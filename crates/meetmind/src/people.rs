@@ -1,8 +1,10 @@
-//! `meetmind user`: accounts, through the API as the system itself, in this process.
+//! `meetmind user`: accounts, through the API as the system itself, in this process; and the key that
+//! signs what they carry.
 
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
+use meetmind_app::App;
 use meetmind_core::{Actor, Id, Proof, SessionId, UserId, UserRole};
 use serde_json::{Value, json};
 
@@ -12,12 +14,23 @@ use crate::config::{Config, Sources};
 use crate::data_dir;
 use crate::server::{open_app, open_store};
 
-/// The API in this process, on the data that the configuration means. Works beside a running server:
-/// both engines take two processes.
-async fn here(config: &Config, sources: &Sources, actor: Actor) -> Result<Api> {
+/// The use cases in this process, on the data that the configuration means. Works beside a running
+/// server: both engines take two processes.
+async fn open_here(config: &Config, sources: &Sources) -> Result<App> {
     let folder = config.data_dir(sources)?;
     data_dir::make(&folder)?;
-    let app = open_app(config, open_store(config, &folder).await?, config.listen).await?;
+    let mut config = config.clone();
+    if let Some(url) = data_dir::served_at(&folder) {
+        // The server may have been started with other flags than this command: links are for it.
+        config.public_url = url;
+    }
+    let store = open_store(&config, &folder).await?;
+    open_app(&config, store, config.listen).await
+}
+
+/// The API over them.
+async fn here(config: &Config, sources: &Sources, actor: Actor) -> Result<Api> {
+    let app = open_here(config, sources).await?;
     Ok(Api::here(meetmind_server::router_as(
         app,
         &config.server(),
@@ -58,6 +71,7 @@ pub(crate) async fn user(sources: &Sources, command: UserCommand) -> Result<Exit
             };
             println!("{} {}", text(user, "id")?, text(user, "email")?);
             print_link(&api, user, &made).await?;
+            note_where(&config, sources)?;
         }
         UserCommand::Disable { email } => change(&api, &email, json!({"disabled": true})).await?,
         UserCommand::Enable { email } => change(&api, &email, json!({"disabled": false})).await?,
@@ -66,7 +80,25 @@ pub(crate) async fn user(sources: &Sources, command: UserCommand) -> Result<Exit
         UserCommand::Reset { email } => {
             let user = find(&api, &email).await?;
             print_link(&api, &user, &Value::Null).await?;
+            note_where(&config, sources)?;
         }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs `config rotate-key`.
+pub(crate) async fn rotate_key(sources: &Sources, forget: bool) -> Result<ExitCode> {
+    let config = Config::load(sources)?;
+    let app = open_here(&config, sources).await?;
+    app.signing_key_rotate(&app.system_ctx(), forget).await?;
+    let effect = if forget {
+        "nothing counts any more that was signed with the one before: programs refresh their tokens, pages sign in again"
+    } else {
+        "what was signed with the one before counts until it ends, or until the next change of the key"
+    };
+    println!("there is a new signing key; {effect}");
+    if data_dir::is_locked(&config.data_dir(sources)?) {
+        println!("restart the server: it signs with the old key until then");
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -148,6 +180,19 @@ async fn print_link(api: &Api, user: &Value, made: &Value) -> Result<()> {
         }
     };
     println!("{link}");
+    Ok(())
+}
+
+/// Says so when the link's address is a guess.
+fn note_where(config: &Config, sources: &Sources) -> Result<()> {
+    let folder = config.data_dir(sources)?;
+    if config.public_url.is_empty() && data_dir::served_at(&folder).is_none() {
+        eprintln!(
+            "note: no server runs on {} now; the link is for one that listens on {}",
+            folder.display(),
+            config.listen
+        );
+    }
     Ok(())
 }
 

@@ -85,13 +85,14 @@ impl Server {
     /// # Errors
     /// When the directory is in use, the database cannot be opened, or the port is taken.
     pub(crate) async fn start(config: &Config, data_dir: &Path) -> Result<Self> {
-        let lock = data_dir::lock(data_dir)?;
+        let mut lock = data_dir::lock(data_dir)?;
         let store = open_store(config, data_dir).await?;
         let listener = TcpListener::bind(config.listen)
             .await
             .with_context(|| format!("{} cannot be listened on", config.listen))?;
         let listen = listener.local_addr()?;
         let app = open_app(config, store, listen).await?;
+        lock.tell(&app.settings().public_url)?;
         let background = app.start();
         let router = meetmind_server::router(app.clone(), &config.server());
         let (stop, stopped) = watch::channel(false);
@@ -135,7 +136,12 @@ impl Server {
             tracing::warn!("some background work did not end in time");
         }
         let _ = self.stop.send(true);
-        if tokio::time::timeout(DRAIN_REQUESTS + Duration::from_millis(500), self.accepting)
+        let ended = async {
+            let _ = self.accepting.await;
+            // Sockets are no requests any more: each says why it closes.
+            self.app.streams_ended().await;
+        };
+        if tokio::time::timeout(DRAIN_REQUESTS + Duration::from_millis(500), ended)
             .await
             .is_err()
         {

@@ -36,10 +36,16 @@ impl Settings {
     pub fn check(&self) -> Result<(), String> {
         for entry in &self.trusted_proxies {
             network(entry).ok_or(format!(
-                "trusted_proxies: `{entry}` is no address or network"
+                "trusted_proxies: `{entry}` is no address, and no network such as 10.0.0.0/8"
             ))?;
         }
         for entry in &self.cors_origins {
+            if entry.trim() == "*" {
+                return Err(
+                    "cors_origins: `*` would let any site act for your users; list the sites"
+                        .to_owned(),
+                );
+            }
             origin(entry).ok_or(format!(
                 "cors_origins: `{entry}` is no origin such as https://app.example.com"
             ))?;
@@ -129,7 +135,7 @@ struct Inner {
 impl Gate {
     pub(crate) fn new(app: App, settings: &Settings) -> Self {
         if let Err(reason) = settings.check() {
-            // The process checks before it starts; here such an entry is trusted by nobody.
+            // The process checks its settings before it starts; here such an entry is left out.
             tracing::error!(reason, "a setting is left out");
         }
         let public_url = app.settings().public_url.clone();

@@ -2,13 +2,19 @@
 
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{ConnectInfo, MatchedPath, Request, State};
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use futures_util::FutureExt;
+use http_body::{Frame, SizeHint};
 use meetmind_app::App;
 use meetmind_core::{Code, Error, RequestId};
 
@@ -18,6 +24,65 @@ use crate::reply::{Pending, error_response};
 /// How long one request may take, streams and sockets aside.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// A request's body that tells whether somebody waits for more of it.
+struct Watched {
+    body: Body,
+    awaited: Arc<AtomicBool>,
+}
+
+impl HttpBody for Watched {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        self.awaited.store(polled.is_pending(), Ordering::Relaxed);
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// The request with a body that is watched, and whether it is waited for. One without a body stays
+/// as it is.
+fn watched(request: Request) -> (Request, Arc<AtomicBool>) {
+    let awaited = Arc::new(AtomicBool::new(false));
+    if request.body().is_end_stream() {
+        return (request, awaited);
+    }
+    let flag = Arc::clone(&awaited);
+    let request = request.map(|body| {
+        Body::new(Watched {
+            body,
+            awaited: flag,
+        })
+    });
+    (request, awaited)
+}
+
+/// The answer to a request that took too long; whose fault it was shows in what was waited for.
+fn timed_out(body_awaited: bool, request_id: RequestId) -> Response {
+    if !body_awaited {
+        let error = Error::new(Code::Timeout, "the request took too long");
+        return error_response(&error, request_id);
+    }
+    let error = Error::new(Code::RequestTimeout, "the body did not arrive in time");
+    let mut response = error_response(&error, request_id);
+    // The rest of the body would be read as the next request.
+    let close = HeaderValue::from_static("close");
+    response.headers_mut().insert(header::CONNECTION, close);
+    response
+}
 
 /// Wraps every request.
 pub(crate) async fn observe(State(app): State<App>, mut request: Request, next: Next) -> Response {
@@ -38,6 +103,7 @@ pub(crate) async fn observe(State(app): State<App>, mut request: Request, next: 
         .get::<MatchedPath>()
         .map_or_else(|| "unmatched".to_owned(), |path| path.as_str().to_owned());
 
+    let (request, body_awaited) = watched(request);
     let handled = AssertUnwindSafe(tokio::time::timeout(TIME_LIMIT, next.run(request)))
         .catch_unwind()
         .await;
@@ -56,10 +122,7 @@ pub(crate) async fn observe(State(app): State<App>, mut request: Request, next: 
                 written
             }
         },
-        Ok(Err(_)) => error_response(
-            &Error::new(Code::Timeout, "the request took too long"),
-            request_id,
-        ),
+        Ok(Err(_)) => timed_out(body_awaited.load(Ordering::Relaxed), request_id),
         Err(_) => {
             tracing::error!(%request_id, %method, route, "a handler panicked");
             error_response(
@@ -81,7 +144,13 @@ pub(crate) async fn observe(State(app): State<App>, mut request: Request, next: 
     response
 }
 
-fn log_failure(error: &Error, request_id: RequestId, method: &axum::http::Method, route: &str) {
+/// Writes to the log what the caller is not told; what the caller did wrong is no matter for it.
+pub(crate) fn log_failure(
+    error: &Error,
+    request_id: RequestId,
+    method: &axum::http::Method,
+    route: &str,
+) {
     if error.code.status() < 500 {
         return;
     }
@@ -92,4 +161,45 @@ fn log_failure(error: &Error, request_id: RequestId, method: &axum::http::Method
         source = cause.source();
     }
     tracing::error!(%request_id, %method, route, code = error.code.as_str(), cause = causes.join(": "), "request failed");
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::{StreamExt, stream};
+
+    use super::*;
+
+    fn id() -> RequestId {
+        meetmind_core::Id::from_uuid(uuid::Uuid::nil())
+    }
+
+    #[test]
+    fn a_late_answer_is_the_fault_of_who_was_waited_for() {
+        let first = stream::iter([Ok::<_, std::io::Error>(Bytes::from_static(b"{"))]);
+        let body = Body::from_stream(first.chain(stream::pending()));
+        let (request, awaited) = watched(Request::new(body));
+        assert_eq!(
+            timed_out(awaited.load(Ordering::Relaxed), id()).status(),
+            503
+        );
+        let mut read = request.into_body().into_data_stream();
+        assert!(read.next().now_or_never().is_some());
+        assert!(read.next().now_or_never().is_none(), "the rest never comes");
+        let answer = timed_out(awaited.load(Ordering::Relaxed), id());
+        assert_eq!(
+            (
+                answer.status().as_u16(),
+                &answer.headers()[header::CONNECTION]
+            ),
+            (408, &HeaderValue::from_static("close"))
+        );
+    }
+
+    #[test]
+    fn a_body_that_came_whole_is_not_waited_for() {
+        let (request, awaited) = watched(Request::new(Body::from("{}")));
+        let mut read = request.into_body().into_data_stream();
+        while let Some(Some(_)) = read.next().now_or_never() {}
+        assert!(!awaited.load(Ordering::Relaxed));
+    }
 }

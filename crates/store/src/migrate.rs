@@ -78,7 +78,18 @@ impl Store {
     /// When the database cannot be reached.
     pub async fn instance_set(&self, key: &str, value: &str) -> Result<()> {
         let mut tx = self.begin().await?;
-        execute!(tx, INSTANCE_SET, key, value)?;
+        tx.instance_put(key, value).await?;
         tx.commit().await
+    }
+}
+
+impl crate::Conn {
+    /// Sets a value of the whole instance, together with other changes.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn instance_put(&mut self, key: &str, value: &str) -> Result<()> {
+        execute!(self, INSTANCE_SET, key, value)?;
+        Ok(())
     }
 }

@@ -73,7 +73,8 @@ impl<T> Checked<T> {
 pub(crate) struct State {
     signer: Signer,
     hasher: Hasher,
-    csrf_key: Hash,
+    /// The one to use, then the one before it.
+    csrf_keys: Vec<Hash>,
     tokens: Cache<Hash, Arc<Claims>>,
     sessions: Cache<SessionId, Checked<SessionState>>,
     keys: Cache<Hash, (ApiKeyId, Checked<Arc<ApiKeyState>>)>,
@@ -94,11 +95,11 @@ impl State {
         entropy: &Entropy,
     ) -> Result<Self> {
         let signer = Signer::load(store, &settings.public_url).await?;
-        let csrf_key = signer.derived_key("cross-site protection");
+        let csrf_keys = signer.derived_keys("cross-site protection");
         Ok(Self {
             signer,
             hasher: Hasher::new(&settings.auth, entropy)?,
-            csrf_key,
+            csrf_keys,
             tokens: Cache::new(10_000),
             sessions: Cache::new(10_000),
             keys: Cache::new(10_000),
@@ -334,29 +335,27 @@ impl App {
         })
     }
 
-    /// The public half of the signing key, as a JSON Web Key Set.
+    /// The public halves of the signing keys, as a JSON Web Key Set.
     pub fn jwks(&self) -> serde_json::Value {
         self.inner.auth.signer.jwks()
     }
 
     /// What a page must send along with a change, so that other sites cannot: bound to the session.
     pub fn csrf_token(&self, session_id: SessionId) -> String {
-        hex(&self.csrf_mac(session_id).finalize().into_bytes())
+        let key = self.inner.auth.csrf_keys.first();
+        // There is always one; of none at all no token would be right.
+        key.map_or_else(String::new, |key| {
+            hex(&csrf_mac(key, session_id).finalize().into_bytes())
+        })
     }
 
     /// Whether `token` is the one of this session.
     pub fn csrf_check(&self, session_id: SessionId, token: &str) -> bool {
-        meetmind_core::cursor_bytes(token)
-            .is_some_and(|bytes| self.csrf_mac(session_id).verify_slice(&bytes).is_ok())
-    }
-
-    fn csrf_mac(&self, session_id: SessionId) -> Hmac<Sha256> {
-        let mut block = [0; 64];
-        block[..32].copy_from_slice(&self.inner.auth.csrf_key);
-        // A whole block, so that the constructor that cannot fail will do; HMAC pads with zeros.
-        let mut mac = <Hmac<Sha256> as KeyInit>::new(&block.into());
-        mac.update(session_id.uuid().as_bytes());
-        mac
+        let Some(bytes) = meetmind_core::cursor_bytes(token) else {
+            return false;
+        };
+        let mut keys = self.inner.auth.csrf_keys.iter();
+        keys.any(|key| csrf_mac(key, session_id).verify_slice(&bytes).is_ok())
     }
 
     /// Deletes what is over and no longer of use: sessions a month after their end, one-time
@@ -376,6 +375,15 @@ impl App {
         tx.commit().await?;
         Ok(rows)
     }
+}
+
+fn csrf_mac(key: &Hash, session_id: SessionId) -> Hmac<Sha256> {
+    let mut block = [0; 64];
+    block[..32].copy_from_slice(key);
+    // A whole block, so that the constructor that cannot fail will do; HMAC pads with zeros.
+    let mut mac = <Hmac<Sha256> as KeyInit>::new(&block.into());
+    mac.update(session_id.uuid().as_bytes());
+    mac
 }
 
 /// Compares without telling by the time it takes where the difference is.

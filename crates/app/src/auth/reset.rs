@@ -79,6 +79,20 @@ impl App {
         })
     }
 
+    /// The account that a reset link is for; uses nothing up.
+    ///
+    /// # Errors
+    /// `TOKEN_INVALID` for an unknown, used or expired link.
+    pub async fn reset_check(&self, ctx: &Ctx, token: &str) -> Result<User> {
+        let hash = digest(token.as_bytes());
+        let mut conn = self.store().read().await?;
+        let found = conn
+            .one_time_find(&hash, OneTimePurpose::Reset, ctx.now)
+            .await?;
+        let id = found.and_then(|(id, _)| id).ok_or_else(token_invalid)?;
+        Ok(conn.user_get(id).await?)
+    }
+
     /// Sets the password of the account that a link is for, and ends its sessions.
     ///
     /// # Errors
@@ -87,11 +101,8 @@ impl App {
     pub async fn reset_confirm(&self, ctx: &Ctx, reset: PasswordReset) -> Result<User> {
         let hash = digest(reset.token.as_bytes());
         let purpose = OneTimePurpose::Reset;
-        let mut conn = self.store().read().await?;
-        let found = conn.one_time_find(&hash, purpose, ctx.now).await?;
-        let id = found.and_then(|(id, _)| id).ok_or_else(token_invalid)?;
-        let user = conn.user_get(id).await?;
-        drop(conn);
+        let user = self.reset_check(ctx, &reset.token).await?;
+        let id = user.id;
         let password = self.password_hashed(&user, reset.password).await?;
         let mut change = self.change(ctx).await?;
         if !change.one_time_use(&hash, purpose, ctx.now).await? {

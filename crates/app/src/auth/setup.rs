@@ -36,6 +36,27 @@ impl App {
         Ok(Some(format!("{base}/setup?token={token}")))
     }
 
+    /// Whether nobody administers this instance yet.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn setup_is_open(&self) -> Result<bool> {
+        Ok(self.store().read().await?.admin_count().await? == 0)
+    }
+
+    /// Whether a set-up link can still be used; uses nothing up.
+    ///
+    /// # Errors
+    /// `TOKEN_INVALID` for an unknown, used or expired link.
+    pub async fn setup_check(&self, ctx: &Ctx, token: &str) -> Result<()> {
+        let hash = digest(token.as_bytes());
+        let mut conn = self.store().read().await?;
+        let found = conn
+            .one_time_find(&hash, OneTimePurpose::Setup, ctx.now)
+            .await?;
+        found.map(drop).ok_or_else(token_invalid)
+    }
+
     /// Makes the first administrator and signs in.
     ///
     /// # Errors
@@ -50,10 +71,7 @@ impl App {
     ) -> Result<SignedIn> {
         let hash = digest(token.as_bytes());
         let purpose = OneTimePurpose::Setup;
-        let mut conn = self.store().read().await?;
-        let found = conn.one_time_find(&hash, purpose, ctx.now).await?;
-        drop(conn);
-        found.ok_or_else(token_invalid)?;
+        self.setup_check(ctx, token).await?;
         let user = self.user_made(ctx, &new.email, new.name.as_deref(), UserRole::Admin)?;
         let password = self.password_hashed(&user, new.password).await?;
         let mut change = self.change(ctx).await?;

@@ -7,13 +7,12 @@ use super::*;
 const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
 const ISSUER: &str = "https://meet.example.com";
 
-fn pkcs8() -> Vec<u8> {
-    let made = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new());
-    made.expect("a key").as_ref().to_vec()
+fn key() -> Key {
+    Key::stored(&Key::made().expect("a key")).expect("a key")
 }
 
 fn signer() -> Signer {
-    Signer::from_pkcs8(&pkcs8(), ISSUER).expect("a signer")
+    Signer::of(key(), None, ISSUER)
 }
 
 fn claims(signer: &Signer) -> Claims {
@@ -22,14 +21,15 @@ fn claims(signer: &Signer) -> Claims {
 }
 
 fn header(signer: &Signer) -> Value {
-    json!({ "typ": "at+jwt", "alg": "ES256", "kid": signer.kid })
+    json!({ "typ": "at+jwt", "alg": "ES256", "kid": signer.current.kid })
 }
 
 /// Signs any header and payload with the signer's own key.
 fn forged(signer: &Signer, header: &Value, payload: &Value) -> String {
     let part = |value: &Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
     let text = format!("{}.{}", part(header), part(payload));
-    let signature = jsonwebtoken::crypto::sign(text.as_bytes(), &signer.encoding, Algorithm::ES256);
+    let signature =
+        jsonwebtoken::crypto::sign(text.as_bytes(), &signer.current.encoding, Algorithm::ES256);
     format!("{text}.{}", signature.expect("a signature"))
 }
 
@@ -78,8 +78,8 @@ fn asvs_v5_9_1_2_only_es256_is_taken() {
     // The classic confusion: the public key, which everybody has, as an HMAC secret.
     let mut hmac = jsonwebtoken::Header::new(Algorithm::HS256);
     hmac.typ = Some("at+jwt".to_owned());
-    hmac.kid = Some(signer.kid.clone());
-    let key = EncodingKey::from_secret(&signer.public);
+    hmac.kid = Some(signer.current.kid.clone());
+    let key = EncodingKey::from_secret(&signer.current.public);
     let token = jsonwebtoken::encode(&hmac, &payload(&signer), &key).expect("a token");
     assert!(signer.verify(&token).is_err());
 }
@@ -199,11 +199,24 @@ fn the_published_key_verifies_our_tokens() {
     let key = &signer.jwks()["keys"][0];
     assert_eq!(
         (&key["alg"], &key["kid"]),
-        (&json!("ES256"), &json!(signer.kid))
+        (&json!("ES256"), &json!(signer.current.kid))
     );
     assert!(key.get("d").is_none(), "the private part stays here");
     let text = |name: &str| key[name].as_str().expect("text").to_owned();
     let public = DecodingKey::from_ec_components(&text("x"), &text("y")).expect("a key");
     let token = signer.sign(&claims(&signer)).expect("a token");
     assert!(jsonwebtoken::decode::<Claims>(&token, &public, &signer.validation).is_ok());
+}
+
+#[test]
+fn a_changed_key_leaves_what_the_one_before_it_signed_valid_and_no_more() {
+    let old = signer();
+    let token = old.sign(&claims(&old)).expect("a token");
+    let new = Signer::of(key(), Some(old.current), ISSUER);
+    assert_eq!(new.verify(&token).expect("still valid").sub, "usr_x");
+    let fresh = new.sign(&claims(&new)).expect("a token");
+    assert!(new.verify(&fresh).is_ok());
+    assert_eq!(new.jwks()["keys"].as_array().map(Vec::len), Some(2));
+    let newer = Signer::of(key(), Some(new.current), ISSUER);
+    assert!(newer.verify(&fresh).is_ok() && newer.verify(&token).is_err());
 }

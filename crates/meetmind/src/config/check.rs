@@ -25,31 +25,7 @@ impl Config {
                 "public_url must be an address such as https://meet.example.com"
             );
         }
-        for origin in &self.cors_origins {
-            ensure!(
-                origin != "*",
-                "cors_origins: `*` would let any site act for your users; list the sites"
-            );
-            let is_origin =
-                web_address(origin).is_some_and(|url| url.path() == "/" && !origin.ends_with('/'));
-            ensure!(
-                is_origin,
-                "cors_origins: `{origin}` must be a scheme and a host, such as https://app.example.com"
-            );
-        }
-        for proxy in &self.trusted_proxies {
-            let (address, bits) = proxy.split_once('/').unwrap_or((proxy, ""));
-            let ip = address.parse::<std::net::IpAddr>();
-            let most = ip
-                .as_ref()
-                .map_or(0, |ip| if ip.is_ipv4() { 32 } else { 128 });
-            ensure!(
-                ip.is_ok()
-                    && (bits.is_empty() || bits.parse::<u8>().is_ok_and(|bits| bits <= most)),
-                "trusted_proxies: `{proxy}` must be an address or a network such as 10.0.0.0/8"
-            );
-        }
-        Ok(())
+        self.server().check().map_err(anyhow::Error::msg)
     }
 
     fn check_database(&mut self) -> Result<()> {

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
-use crate::program::{Serving, meetmind, run, stderr};
+use crate::program::{Serving, meetmind, run, stderr, stdout};
 
 #[test]
 fn a_start_says_where_it_listens_and_is_ready() {
@@ -151,4 +151,60 @@ fn the_log_holds_no_secrets_at_its_finest() {
         log.contains("request_id") && log.contains("calls no model"),
         "{log}"
     );
+}
+
+#[test]
+fn links_are_for_the_server_that_runs_whatever_its_flags() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let serving = Serving::start(folder.path());
+    let here = format!("http://{}", serving.address);
+    let made = run(meetmind(folder.path()).args(["user", "create", "ada@example.com"]));
+    assert!(
+        stdout(&made).contains(&format!("{here}/reset?token=")),
+        "{}",
+        stdout(&made)
+    );
+    let doctor = stdout(&run(meetmind(folder.path()).arg("doctor")));
+    assert!(doctor.contains(&format!("public_url: {here}")), "{doctor}");
+    drop(serving);
+    let guessed = run(meetmind(folder.path()).args(["user", "reset", "ada@example.com"]));
+    assert!(
+        stderr(&guessed).contains("no server runs"),
+        "{}",
+        stderr(&guessed)
+    );
+}
+
+#[test]
+fn a_new_signing_key_signs_nobody_out_unless_the_old_one_is_forgotten() {
+    let folder = tempfile::tempdir().expect("a folder");
+    // Tokens name the address of who made them, so it must not change with the port.
+    let start = || {
+        Serving::with(folder.path(), |command| {
+            command.env("MEETMIND_PUBLIC_URL", "https://meet.example.com");
+        })
+    };
+    let profile = |token: &str| {
+        let serving = start();
+        let mut http = serving.http();
+        token.clone_into(&mut http.token);
+        http.get("/auth/profile").0
+    };
+    let serving = start();
+    let body = serde_json::json!({
+        "email": "ada@example.com", "password": "sparrows on the roof at dawn",
+    });
+    let token = serving.http().post("/auth/register", &body)["access_token"].clone();
+    let token = token.as_str().expect("a token");
+    let rotate = |arguments: &[&str]| {
+        let mut command = meetmind(folder.path());
+        let output = run(command.args(["config", "rotate-key"]).args(arguments));
+        assert!(output.status.success(), "{}", stderr(&output));
+        stdout(&output)
+    };
+    assert!(rotate(&[]).contains("restart the server"));
+    drop(serving);
+    assert_eq!(profile(token), 200);
+    rotate(&["--forget"]);
+    assert_eq!(profile(token), 401);
 }

@@ -72,11 +72,12 @@ const OPTIONAL: [(&str, &str); 2] = [
 ];
 
 /// The error answers that can be declared: status, name, an example's code.
-const ERRORS: [(&str, &str, Code); 12] = [
+const ERRORS: [(&str, &str, Code); 13] = [
     ("400", "BadRequest", Code::BadRequest),
     ("401", "Unauthenticated", Code::Unauthenticated),
     ("403", "Forbidden", Code::Forbidden),
     ("404", "NotFound", Code::NotFound),
+    ("408", "RequestTimeout", Code::RequestTimeout),
     ("409", "Conflict", Code::Conflict),
     ("412", "PreconditionFailed", Code::PreconditionFailed),
     ("413", "PayloadTooLarge", Code::PayloadTooLarge),
@@ -165,7 +166,7 @@ fn complete(method: &str, path: &str, operation: &mut Operation, schemas: &serde
             "404" => enveloped && (path.contains('{') || writes || names_things(operation)),
             "409" => enveloped && writes,
             "412" => guards(operation),
-            "413" | "415" => enveloped && has_body,
+            "408" | "413" | "415" => enveloped && has_body,
             "422" => enveloped,
             _ => true,
         };

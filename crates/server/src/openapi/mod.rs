@@ -34,6 +34,7 @@ pub(crate) use page::router;
             Every POST under `/api` takes an `Idempotency-Key` header (1 to 255 visible ASCII \
             characters): a repetition within 24 hours is answered with the first answer and \
             `Idempotency-Replayed: true`; another request under the same key is 422.\n\n\
+            In the lines for curl, `$URL` is this server's address and `$TOKEN` an access token or API key.\n\n\
             Live events: `/asyncapi.json`.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),

@@ -1,5 +1,6 @@
 //! The documents as files, and the page at `/docs`.
 
+use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
 
 use axum::Router;
@@ -16,9 +17,9 @@ use utoipa_swagger_ui::Config;
 use super::{asyncapi_document, openapi_document};
 use crate::reply::Failure;
 
-/// The page's own scripts and no others; it sets styles on elements, and calls only this server.
-const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
-    img-src 'self' data:; font-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// The page's own scripts and styles and no others; it calls only this server.
+const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+    font-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// A document as it is served.
 struct File {
@@ -70,18 +71,6 @@ impl File {
 static OPENAPI: LazyLock<Option<File>> = LazyLock::new(|| File::new(openapi_document().to_json()));
 static ASYNCAPI: LazyLock<Option<File>> =
     LazyLock::new(|| File::new(Ok(asyncapi_document().to_string())));
-static PAGE: LazyLock<Arc<Config<'static>>> = LazyLock::new(|| {
-    Arc::new(
-        Config::new(["/openapi.json"])
-            .doc_expansion("none")
-            .display_request_duration(true)
-            .filter(true)
-            .try_it_out_enabled(true)
-            // Without this the page asks a server of its makers about the document.
-            .validator_url("none"),
-    )
-});
-
 pub(crate) fn router() -> Router<App> {
     Router::new()
         .route(
@@ -100,26 +89,37 @@ pub(crate) fn router() -> Router<App> {
         )
 }
 
-/// A file of the page.
+/// A file of the page: ours, or of the vendored Swagger UI what ours asks for.
 fn page(file: &str) -> Response {
-    match utoipa_swagger_ui::serve(file, Arc::clone(&PAGE)) {
-        Ok(Some(found)) => {
-            let kind = HeaderValue::from_str(&found.content_type)
-                .unwrap_or(HeaderValue::from_static("application/octet-stream"));
-            let mut response = Response::new(Body::from(found.bytes.into_owned()));
-            let headers = response.headers_mut();
-            headers.insert(header::CONTENT_TYPE, kind);
-            headers.insert(
-                header::CONTENT_SECURITY_POLICY,
-                HeaderValue::from_static(PAGE_POLICY),
-            );
-            headers.insert(
-                header::CACHE_CONTROL,
-                HeaderValue::from_static("public, max-age=3600"),
-            );
-            response
-        }
-        Ok(None) => Failure::from(Error::not_found("page")).into_response(),
-        Err(error) => Failure::from(Error::internal(error.to_string())).into_response(),
+    let (kind, bytes) = match file {
+        "index.html" => (
+            "text/html; charset=utf-8",
+            Cow::Borrowed(include_bytes!("page/index.html").as_slice()),
+        ),
+        "docs.js" => (
+            "text/javascript; charset=utf-8",
+            Cow::Borrowed(include_bytes!("page/docs.js").as_slice()),
+        ),
+        "docs.css" => (
+            "text/css; charset=utf-8",
+            Cow::Borrowed(include_bytes!("page/docs.css").as_slice()),
+        ),
+        "swagger-ui-bundle.js" => ("text/javascript; charset=utf-8", vendored(file)),
+        "swagger-ui.css" => ("text/css; charset=utf-8", vendored(file)),
+        _ => return Failure::from(Error::not_found("page")).into_response(),
+    };
+    let headers = [
+        (header::CONTENT_TYPE, kind),
+        (header::CONTENT_SECURITY_POLICY, PAGE_POLICY),
+        (header::CACHE_CONTROL, "public, max-age=300"),
+    ];
+    (headers, bytes).into_response()
+}
+
+/// A file of Swagger UI; a test sees that those we name are there.
+fn vendored(file: &str) -> Cow<'static, [u8]> {
+    match utoipa_swagger_ui::serve(file, Arc::new(Config::default())) {
+        Ok(Some(found)) => found.bytes,
+        _ => Cow::Borrowed(&[]),
     }
 }

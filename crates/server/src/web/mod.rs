@@ -11,9 +11,9 @@ use axum::routing::get;
 use axum::{Json, Router};
 use meetmind_app::App;
 
-/// For pages that bring no policy of their own: everything from here, nothing in frames. Styles
-/// may stand in the page because the page of the API's document has some.
-const PAGE_POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+/// For pages that bring no policy of their own: nothing.
+const PAGE_POLICY: &str =
+    "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 pub(crate) fn router() -> Router<App> {
     Router::new()

@@ -4,39 +4,56 @@
 use axum::Router;
 use axum::extract::rejection::{FormRejection, QueryRejection};
 use axum::extract::{Form, Query, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::response::{Html, IntoResponse, Response};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::get;
 use meetmind_app::{AccountNew, App, PasswordReset};
-use meetmind_core::Error;
+use meetmind_core::{Actor, Code, Ctx, Error};
 use serde::Deserialize;
 
 use crate::gate::Browser;
+use crate::middleware::log_failure;
 use crate::rest::auth::Anybody;
 
-/// No script may run and nothing may be loaded but the style sheet.
-const POLICY: &str = "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+/// No script may run and nothing may be loaded but the style sheet and the icon.
+const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+/// What every page begins with; the document of the API has the same.
+const BRAND: &str = "<header class=\"brand\"><a class=\"name\" href=\"/\"><svg viewBox=\"0 0 32 32\" aria-hidden=\"true\"><path d=\"M16 3.5a12.5 12.5 0 1 1-8.8 3.6\"/><path d=\"M10.5 13h11M10.5 19h7\"/></svg>MeetMind</a><a href=\"/docs/\">API</a></header>";
 
 pub(crate) fn router() -> Router<App> {
     Router::new()
         .route("/", get(start))
         .route("/setup", get(setup_form).post(setup))
         .route("/reset", get(reset_form).post(reset))
-        .route("/page.css", get(style))
+        .route(
+            "/page.css",
+            get(async || file("text/css; charset=utf-8", include_str!("page.css"))),
+        )
+        .route(
+            "/icon.svg",
+            get(async || file("image/svg+xml", include_str!("icon.svg"))),
+        )
+        // Where browsers look without being told.
+        .route(
+            "/favicon.ico",
+            get(async || Redirect::permanent("/icon.svg")),
+        )
 }
 
-async fn style() -> Response {
+fn file(kind: &'static str, text: &'static str) -> Response {
     let headers = [
-        (header::CONTENT_TYPE, "text/css; charset=utf-8"),
-        (header::CACHE_CONTROL, "public, max-age=3600"),
+        (header::CONTENT_TYPE, kind),
+        (header::CACHE_CONTROL, "public, max-age=300"),
     ];
-    (headers, include_str!("page.css")).into_response()
+    (headers, text).into_response()
 }
 
 fn page(status: StatusCode, title: &str, body: &str) -> Response {
     let text = format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
-         <title>{title} · MeetMind</title><link rel=\"stylesheet\" href=\"/page.css\"></head>\n<body><main><h1>{title}</h1>\n{body}\n</main></body></html>\n"
+         <title>{title} · MeetMind</title><link rel=\"icon\" href=\"/icon.svg\" type=\"image/svg+xml\"><link rel=\"stylesheet\" href=\"/page.css\"></head>\n\
+         <body>{BRAND}<main class=\"page\"><h1>{title}</h1>\n{body}\n</main></body></html>\n"
     );
     let policy = HeaderValue::from_static(POLICY);
     let headers = [(header::CONTENT_SECURITY_POLICY, policy)];
@@ -58,28 +75,116 @@ fn escaped(text: &str) -> String {
     safe
 }
 
+/// Which field of a form an error is about, if one.
+fn faulty(error: &Error) -> &str {
+    if matches!(error.code, Code::WeakPassword) {
+        return "password";
+    }
+    if matches!(error.code, Code::EmailTaken) {
+        return "email";
+    }
+    let details = error.details.as_ref();
+    let field = details.and_then(|details| details.pointer("/0/field")?.as_str());
+    field.unwrap_or_default()
+}
+
 /// A sentence as people write it, of a message as the API writes it.
 fn fault(error: Option<&Error>) -> String {
     let Some(error) = error else {
         return String::new();
     };
-    let mut letters = error.message.chars();
+    let field = faulty(error);
+    // Where the message names the field, it does so as the API calls it.
+    let message = match error.message.strip_prefix(&format!("{field}: ")) {
+        Some(rest) if field == "email" => format!("the e-mail address {rest}"),
+        Some(rest) => format!("the {field} {rest}"),
+        None => error.message.to_string(),
+    };
+    let mut letters = message.chars();
     let first = letters
         .next()
         .map(|letter| letter.to_uppercase().to_string());
     let text = format!("{}{}.", first.unwrap_or_default(), letters.as_str());
-    format!("<p class=\"fault\" role=\"alert\">{}</p>", escaped(&text))
+    format!(
+        "<p class=\"fault\" id=\"fault\" role=\"alert\">{}</p>",
+        escaped(&text)
+    )
+}
+
+/// Says which field an error is about, and puts the person there; without an error, at the start.
+fn mark(name: &str, first: bool, error: Option<&Error>) -> &'static str {
+    match error.map(faulty) {
+        Some(field) if field == name => {
+            " autofocus aria-invalid=\"true\" aria-describedby=\"fault\""
+        }
+        None if first => " autofocus",
+        _ => "",
+    }
 }
 
 fn status(error: &Error) -> StatusCode {
     StatusCode::from_u16(error.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
-async fn start() -> Response {
-    let body = "<p>Meetings with AI agents in the room: they follow what is said, keep the notes, remember, and answer with the place where it was said.</p>\
-        <p><a href=\"/docs\">Read the API</a></p>\
-        <p class=\"small\">The web app comes with a later version. Until then, programs and the command line use this server.</p>";
-    page(StatusCode::OK, "MeetMind", body)
+/// Where nothing can be filled in: why, and the way on.
+fn dead_end(error: &Error, title: &str, way_on: &str) -> Response {
+    let why = match error.code {
+        Code::TokenInvalid => {
+            "<p>This link is not valid: it was used, a newer one was made, or more than a day has passed.</p>"
+        }
+        _ => &fault(Some(error)),
+    };
+    page(status(error), title, &format!("{why}{way_on}"))
+}
+
+/// Where the fault is ours: the cause goes to the log, and the page names the place in it.
+fn broken(ctx: &Ctx, route: &str, error: &Error) -> Option<Response> {
+    if error.code.status() < 500 {
+        return None;
+    }
+    log_failure(error, ctx.request_id, &Method::POST, route);
+    let body = format!(
+        "{}<p>Nothing was changed. Go back and try again in a moment.</p><p class=\"small\">The log has the cause under {}.</p>",
+        fault(Some(error)),
+        ctx.request_id
+    );
+    Some(page(status(error), "That did not work", &body))
+}
+
+/// The password field and what it asks for.
+fn password_field(app: &App, label: &str, first: bool, error: Option<&Error>) -> String {
+    let least = app.settings().auth.password_min_length;
+    format!(
+        "<label for=\"password\">{label}</label>\
+         <input id=\"password\" name=\"password\" type=\"password\" autocomplete=\"new-password\" required minlength=\"{least}\" maxlength=\"256\"{}>\
+         <p class=\"hint\">At least {least} characters. A sentence of yours is good.</p>",
+        mark("password", first, error)
+    )
+}
+
+async fn start(State(app): State<App>, Anybody(ctx): Anybody) -> Response {
+    let mut body = String::from(
+        "<p>Meetings with AI agents in the room: they follow what is said, keep the notes, remember, and answer with the place where it was said.</p>",
+    );
+    if matches!(ctx.actor, Actor::User { .. })
+        && let Ok(user) = app.profile_get(&ctx).await
+    {
+        body += &format!(
+            "<p class=\"note\">You are signed in as {}.</p>",
+            escaped(&user.email)
+        );
+    } else if app.setup_is_open().await.unwrap_or(false) {
+        body += "<p class=\"note\">Nobody administers this server yet. Open the link that it printed when it started; each start prints a new one.</p>";
+    }
+    body += "<ul><li><a href=\"/docs/\">Read and try the API</a><span>Every operation, with a line for curl</span></li>\
+        <li><a href=\"/openapi.json\">OpenAPI document</a><span>For programs that make clients</span></li>\
+        <li><a href=\"/asyncapi.json\">AsyncAPI document</a><span>The live events</span></li>\
+        <li><a href=\"/health\">Health</a><span>What this server is set up with</span></li></ul>";
+    body += &format!(
+        "<p class=\"small\">Version {}. The web app comes with a later one; until then, programs and the command line use this server.</p>",
+        escaped(&app.settings().version)
+    );
+    page(StatusCode::OK, "This server is running", &body)
 }
 
 /// What a link brings.
@@ -94,10 +199,7 @@ fn token(query: Result<Query<LinkParams>, QueryRejection>) -> String {
 }
 
 fn unreadable(_: FormRejection) -> Error {
-    Error::new(
-        meetmind_core::Code::BadRequest,
-        "the form could not be read",
-    )
+    Error::new(Code::BadRequest, "the form could not be read")
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -109,35 +211,54 @@ struct SetupForm {
     password: String,
 }
 
-fn setup_page(form: &SetupForm, error: Option<&Error>) -> Response {
+const SETUP: &str = "Set MeetMind up";
+
+fn setup_page(app: &App, form: &SetupForm, error: Option<&Error>) -> Response {
     let body = format!(
-        "<p>This makes the first administrator. The link works once.</p>{}\
+        "<p>You become the first administrator. The link works once.</p>{}\
          <form method=\"post\" action=\"/setup\"><input type=\"hidden\" name=\"token\" value=\"{}\">\
-         <label>Your name<input name=\"name\" autocomplete=\"name\" maxlength=\"100\" value=\"{}\"></label>\
-         <label>E-mail address<input name=\"email\" type=\"email\" autocomplete=\"username\" required maxlength=\"254\" value=\"{}\"></label>\
-         <label>Password<input name=\"password\" type=\"password\" autocomplete=\"new-password\" required minlength=\"8\" maxlength=\"256\"></label>\
-         <button>Make the administrator</button></form>",
+         <label for=\"name\">Your name</label><input id=\"name\" name=\"name\" autocomplete=\"name\" maxlength=\"100\" value=\"{}\"{}>\
+         <label for=\"email\">E-mail address</label><input id=\"email\" name=\"email\" type=\"email\" autocomplete=\"username\" required maxlength=\"254\" value=\"{}\"{}>\
+         {}<button>Make me the administrator</button></form>",
         fault(error),
         escaped(&form.token),
         escaped(&form.name),
-        escaped(&form.email)
+        mark("name", true, error),
+        escaped(&form.email),
+        mark("email", false, error),
+        password_field(app, "Password", false, error)
     );
-    page(
-        error.map_or(StatusCode::OK, status),
-        "Set MeetMind up",
-        &body,
-    )
+    page(error.map_or(StatusCode::OK, status), SETUP, &body)
 }
 
-async fn setup_form(query: Result<Query<LinkParams>, QueryRejection>) -> Response {
-    let token = token(query);
-    setup_page(
-        &SetupForm {
-            token,
-            ..SetupForm::default()
-        },
-        None,
-    )
+/// The form again where it can be mended, else what to do instead.
+fn setup_refused(app: &App, ctx: &Ctx, form: &SetupForm, error: &Error) -> Response {
+    if let Some(page) = broken(ctx, "/setup", error) {
+        return page;
+    }
+    let way_on = match error.code {
+        Code::Conflict => "<p>An administrator can make further ones.</p>",
+        Code::TokenInvalid | Code::BadRequest => {
+            "<p>While there is no administrator, each start of the server prints a new link. <code>meetmind user create EMAIL --admin</code> makes one too.</p>"
+        }
+        _ => return setup_page(app, form, Some(error)),
+    };
+    dead_end(error, SETUP, way_on)
+}
+
+async fn setup_form(
+    State(app): State<App>,
+    Anybody(ctx): Anybody,
+    query: Result<Query<LinkParams>, QueryRejection>,
+) -> Response {
+    let form = SetupForm {
+        token: token(query),
+        ..SetupForm::default()
+    };
+    match app.setup_check(&ctx, &form.token).await {
+        Ok(()) => setup_page(&app, &form, None),
+        Err(error) => setup_refused(&app, &ctx, &form, &error),
+    }
 }
 
 async fn setup(
@@ -148,7 +269,7 @@ async fn setup(
 ) -> Response {
     let Form(form) = match form.map_err(unreadable) {
         Ok(form) => form,
-        Err(error) => return setup_page(&SetupForm::default(), Some(&error)),
+        Err(error) => return setup_refused(&app, &ctx, &SetupForm::default(), &error),
     };
     let new = AccountNew {
         email: form.email.clone(),
@@ -159,7 +280,7 @@ async fn setup(
     };
     let signed_in = match app.setup_complete(&ctx, &form.token, new).await {
         Ok(signed_in) => signed_in,
-        Err(error) => return setup_page(&form, Some(&error)),
+        Err(error) => return setup_refused(&app, &ctx, &form, &error),
     };
     let mut cookies = HeaderMap::new();
     let csrf = app.csrf_token(signed_in.session_id);
@@ -168,11 +289,8 @@ async fn setup(
             cookies.append(header::SET_COOKIE, value);
         }
     }
-    let body = format!(
-        "<p>You are the administrator, as {}.</p><p><a href=\"/docs\">Read the API</a></p>",
-        escaped(&signed_in.user.email)
-    );
-    (cookies, page(StatusCode::OK, "MeetMind is yours", &body)).into_response()
+    // Elsewhere, so that loading the page again does not send the form again.
+    (cookies, Redirect::to("/")).into_response()
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -181,20 +299,47 @@ struct ResetForm {
     password: String,
 }
 
-fn reset_page(token: &str, error: Option<&Error>) -> Response {
+const RESET: &str = "New password";
+
+fn reset_page(app: &App, token: &str, email: &str, error: Option<&Error>) -> Response {
+    // Shown to password managers too: they must know whose password it is.
     let body = format!(
-        "<p>Choose a new password. You will be signed out everywhere.</p>{}\
+        "<p>Choose a new password for {email}. You will be signed out everywhere.</p>{}\
          <form method=\"post\" action=\"/reset\"><input type=\"hidden\" name=\"token\" value=\"{}\">\
-         <label>New password<input name=\"password\" type=\"password\" autocomplete=\"new-password\" required minlength=\"8\" maxlength=\"256\"></label>\
-         <button>Set the password</button></form>",
+         <input name=\"username\" autocomplete=\"username\" value=\"{email}\" readonly hidden>\
+         {}<button>Set the password</button></form>",
         fault(error),
-        escaped(token)
+        escaped(token),
+        password_field(app, "New password", true, error),
+        email = escaped(email)
     );
-    page(error.map_or(StatusCode::OK, status), "New password", &body)
+    page(error.map_or(StatusCode::OK, status), RESET, &body)
 }
 
-async fn reset_form(query: Result<Query<LinkParams>, QueryRejection>) -> Response {
-    reset_page(&token(query), None)
+async fn reset_refused(app: &App, ctx: &Ctx, token: &str, error: &Error) -> Response {
+    const WAY_ON: &str = "<p>Ask an administrator for a new one.</p>";
+    if let Some(page) = broken(ctx, "/reset", error) {
+        return page;
+    }
+    if matches!(error.code, Code::TokenInvalid | Code::BadRequest) {
+        return dead_end(error, RESET, WAY_ON);
+    }
+    match app.reset_check(ctx, token).await {
+        Ok(user) => reset_page(app, token, &user.email, Some(error)),
+        Err(error) => dead_end(&error, RESET, WAY_ON),
+    }
+}
+
+async fn reset_form(
+    State(app): State<App>,
+    Anybody(ctx): Anybody,
+    query: Result<Query<LinkParams>, QueryRejection>,
+) -> Response {
+    let token = token(query);
+    match app.reset_check(&ctx, &token).await {
+        Ok(user) => reset_page(&app, &token, &user.email, None),
+        Err(error) => reset_refused(&app, &ctx, &token, &error).await,
+    }
 }
 
 async fn reset(
@@ -204,7 +349,7 @@ async fn reset(
 ) -> Response {
     let Form(form) = match form.map_err(unreadable) {
         Ok(form) => form,
-        Err(error) => return reset_page("", Some(&error)),
+        Err(error) => return reset_refused(&app, &ctx, "", &error).await,
     };
     let reset = PasswordReset {
         token: form.token.clone(),
@@ -216,6 +361,6 @@ async fn reset(
             "The password is set",
             "<p>Sign in with it from now on.</p>",
         ),
-        Err(error) => reset_page(&form.token, Some(&error)),
+        Err(error) => reset_refused(&app, &ctx, &form.token, &error).await,
     }
 }

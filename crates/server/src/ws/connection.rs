@@ -15,6 +15,7 @@ use futures_util::SinkExt;
 use meetmind_app::{App, StreamGuard, TopicStart};
 use meetmind_core::{Actor, Code, Ctx, Error, EventTopic, SignalKind};
 use serde_json::Value;
+use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use super::cursor::Cursor;
@@ -50,6 +51,7 @@ const POLICY: u16 = 1008;
 const RESTARTING: u16 = 1012;
 const TRY_LATER: u16 = 1013;
 const UNAUTHENTICATED: u16 = 4401;
+const LEAVING: End = End::Close(RESTARTING, "the server is shutting down");
 
 /// One socket.
 pub(super) struct Connection {
@@ -60,11 +62,14 @@ pub(super) struct Connection {
     bad_frames: u32,
     signals: Budget,
     heard_at: Instant,
+    /// Held to the last frame: the process waits for it on its way out.
+    drain: watch::Receiver<bool>,
 }
 
 impl Connection {
     pub(super) fn new(app: App, ctx: Ctx, socket: WebSocket) -> Self {
         Self {
+            drain: app.drain_signal(),
             app,
             ctx,
             socket,
@@ -106,17 +111,18 @@ impl Connection {
     /// Finds out who this is and counts the stream.
     async fn enter(&mut self) -> Result<StreamGuard, End> {
         if self.ctx.actor == Actor::Anonymous {
-            match timeout(AUTH_WAIT, self.first_frame()).await {
-                Ok(Ok(actor)) => self.ctx.actor = actor,
-                Ok(Err(end)) => return Err(end),
-                Err(_) => return Err(End::Close(UNAUTHENTICATED, "no auth frame came in time")),
-            }
+            let mut drain = self.drain.clone();
+            self.ctx.actor = tokio::select! {
+                entered = timeout(AUTH_WAIT, self.first_frame()) => match entered {
+                    Ok(actor) => actor?,
+                    Err(_) => return Err(End::Close(UNAUTHENTICATED, "no auth frame came in time")),
+                },
+                _ = drain.wait_for(|draining| *draining) => return Err(LEAVING),
+            };
         }
         match self.app.stream_open(&self.ctx.actor) {
             Ok(guard) => Ok(guard),
-            Err(error) if error.code == Code::Draining => {
-                Err(End::Close(RESTARTING, "the server is shutting down"))
-            }
+            Err(error) if error.code == Code::Draining => Err(LEAVING),
             Err(error) => {
                 self.send(&ServerFrame::error(&error)).await?;
                 Err(End::Close(POLICY, "too many streams are open"))
@@ -151,13 +157,13 @@ impl Connection {
         // Before anything is read from the store, so that nothing falls between.
         let mut bus = self.app.bus().subscribe();
         let mut authority = self.app.bus().authority();
-        let mut drain = self.app.drain_signal();
+        let mut drain = self.drain.clone();
         let (mut ping, mut recheck) = (ticks(PING_EVERY), ticks(RECHECK_EVERY));
         self.heard_at = Instant::now();
         self.send(&ServerFrame::Ready).await?;
         loop {
             if *drain.borrow() {
-                return Err(End::Close(RESTARTING, "the server is shutting down"));
+                return Err(LEAVING);
             }
             let behind = self
                 .cursors

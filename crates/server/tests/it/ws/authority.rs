@@ -206,8 +206,16 @@ async fn a_draining_server_sends_its_clients_elsewhere() {
     let address = room.server.listen_as(&room.anna).await;
     let mut client = Client::ready(address).await;
     client.subscribe(&room.topic(), None).await;
+    let nobody = room.server.listen_as(&Actor::Anonymous).await;
+    let mut silent = Client::connect(nobody).await;
     room.server.app.app.drain_begin();
     assert_eq!(client.end().await, Some(1012));
+    assert_eq!(
+        silent.end().await,
+        Some(1012),
+        "one that has not said who it is"
+    );
+    room.server.app.app.streams_ended().await;
     assert_eq!(Client::connect(address).await.end().await, Some(1012));
 }
 

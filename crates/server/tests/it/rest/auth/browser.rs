@@ -395,7 +395,7 @@ async fn a_forwarded_address_counts_only_from_a_trusted_proxy() {
 async fn the_pages_work_without_scripts_and_escape_what_they_show() {
     let server = TestServer::new().await;
     let start = server.get(&Actor::Anonymous, "/").await;
-    assert_eq!(start.status, 200);
+    assert!(String::from_utf8_lossy(&start.bytes).contains("Nobody administers this server"));
     let link = server
         .app
         .app
@@ -423,7 +423,8 @@ async fn the_pages_work_without_scripts_and_escape_what_they_show() {
             "/setup?token=%22%3E%3Cscript%3Ealert(1)%3C/script%3E",
         )
         .await;
-    assert!(!String::from_utf8_lossy(&evil.bytes).contains("<script"));
+    let evil = String::from_utf8_lossy(&evil.bytes).into_owned();
+    assert!(!evil.contains("<script") && evil.contains("not valid") && !evil.contains("<form"));
     let post = async |password: &str| {
         let body = format!(
             "token={token}&name=Anna&email=anna%40example.com&password={}",
@@ -440,11 +441,20 @@ async fn the_pages_work_without_scripts_and_escape_what_they_show() {
     };
     let weak = post("password").await;
     assert_eq!(weak.status, 422);
-    assert!(String::from_utf8_lossy(&weak.bytes).contains("too easy to guess"));
+    let html = String::from_utf8_lossy(&weak.bytes).into_owned();
+    assert!(html.contains("too easy to guess") && html.contains("anna@example.com"));
     let done = post(PASSWORD).await;
-    assert_eq!(done.status, 200, "{}", String::from_utf8_lossy(&done.bytes));
+    assert_eq!(
+        (done.status.as_u16(), &done.headers["location"]),
+        (303, &"/".parse().expect("a path"))
+    );
     assert_eq!(cookies(&done).1.len(), 3);
     assert_eq!(post(PASSWORD).await.status, 401, "the link works once");
+    let used = server.get(&Actor::Anonymous, path).await;
+    assert!(
+        !String::from_utf8_lossy(&used.bytes).contains("<form"),
+        "nobody fills in a form in vain"
+    );
     assert_eq!(
         login(&server, "anna", PASSWORD).await.data()["user"]["role"],
         "admin"
@@ -464,13 +474,10 @@ async fn a_person_sets_a_new_password_on_the_page_of_the_link() {
         .expect("a link")
         .url;
     let token = link.split_once("token=").expect("a token").1;
-    assert_eq!(
-        server
-            .get(&Actor::Anonymous, &format!("/reset?token={token}"))
-            .await
-            .status,
-        200
-    );
+    let path = format!("/reset?token={token}");
+    let form = server.get(&Actor::Anonymous, &path).await;
+    assert_eq!(form.status, 200);
+    assert!(String::from_utf8_lossy(&form.bytes).contains("anna@example.com"));
     let request =
         Request::post("/reset").header("content-type", "application/x-www-form-urlencoded");
     let body = Body::from(format!("token={token}&password=a+lamp+without+a+shade"));
@@ -481,6 +488,7 @@ async fn a_person_sets_a_new_password_on_the_page_of_the_link() {
             .status,
         200
     );
+    assert_eq!(server.get(&Actor::Anonymous, &path).await.status, 401);
     assert_eq!(
         login(&server, "anna", "a lamp without a shade")
             .await
