@@ -37,6 +37,8 @@ text_enum! {
         Read = "read",
         /// Read what was said, and search it.
         ReadTranscript = "read_transcript",
+        /// Read what others' words were before somebody corrected them.
+        ReadHistory = "read_history",
         /// Ask about what was said.
         Ask = "ask",
         /// Chat, ask the agents in chat, add segments under one's own name.
@@ -68,7 +70,7 @@ pub const fn role_allows(role: MeetingRole, action: MeetingAction) -> bool {
         A::Attribute => matches!(role, R::Host | R::Agent),
         A::Propose => matches!(role, R::Host | R::Cohost | R::Participant | R::Agent),
         A::EditNotes => matches!(role, R::Host | R::Cohost | R::Participant),
-        A::Manage => matches!(role, R::Host | R::Cohost),
+        A::ReadHistory | A::Manage => matches!(role, R::Host | R::Cohost),
         A::ManageHost | A::Delete => matches!(role, R::Host),
     }
 }
@@ -138,7 +140,7 @@ const fn scope_for(action: MeetingAction) -> Scope {
     use MeetingAction as A;
     match action {
         A::Read => Scope::MeetingsRead,
-        A::ReadTranscript | A::Ask => Scope::TranscriptsRead,
+        A::ReadTranscript | A::ReadHistory | A::Ask => Scope::TranscriptsRead,
         A::Attribute => Scope::TranscriptsWrite,
         _ => Scope::MeetingsWrite,
     }

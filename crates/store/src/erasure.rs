@@ -51,6 +51,7 @@ statements! {
     ERASE_SUMMARIES = "DELETE FROM summaries WHERE meeting_id = $1";
     ERASE_HIGHLIGHTS = "DELETE FROM highlights WHERE meeting_id = $1";
     ERASE_TOPICS = "DELETE FROM topics WHERE meeting_id = $1";
+    ERASE_SEGMENT_CHANGES = "DELETE FROM segment_changes WHERE segment_id IN (SELECT id FROM segments WHERE meeting_id = $1)";
     ERASE_SEGMENTS = "DELETE FROM segments WHERE meeting_id = $1";
     ERASE_MESSAGES = "DELETE FROM messages WHERE meeting_id = $1";
     ERASE_CONSENTS = "DELETE FROM consents WHERE meeting_id = $1";
@@ -66,6 +67,8 @@ statements! {
     WORDS_MEMORY_CHANGES = concat!("DELETE FROM memory_changes WHERE memory_id IN ", cites_participant!("memory"));
     WORDS_MEMORIES = concat!("DELETE FROM memories WHERE id IN ", cites_participant!("memory"));
     WORDS_HIGHLIGHTS = concat!("DELETE FROM highlights WHERE id IN ", cites_participant!("highlight"));
+    // Also what was ascribed to the participant before somebody corrected it; a segment takes its own history along.
+    WORDS_SEGMENT_CHANGES = "DELETE FROM segment_changes WHERE participant_id = $1 OR segment_id IN (SELECT id FROM segments WHERE participant_id = $1)";
     WORDS_SEGMENTS = "DELETE FROM segments WHERE participant_id = $1";
     WORDS_ANSWERS = "SELECT id, segment_ids FROM messages WHERE meeting_id = $1 AND kind = 'answer' ORDER BY id";
     WORDS_MESSAGE_DELETE = "DELETE FROM messages WHERE id = $1";
@@ -95,6 +98,7 @@ impl Conn {
             ("summaries", ERASE_SUMMARIES),
             ("highlights", ERASE_HIGHLIGHTS),
             ("topics", ERASE_TOPICS),
+            ("segment_changes", ERASE_SEGMENT_CHANGES),
             ("segments", ERASE_SEGMENTS),
             ("messages", ERASE_MESSAGES),
             ("consents", ERASE_CONSENTS),
@@ -201,6 +205,7 @@ impl Conn {
             ("memory_changes", WORDS_MEMORY_CHANGES),
             ("memories", WORDS_MEMORIES),
             ("highlights", WORDS_HIGHLIGHTS),
+            ("segment_changes", WORDS_SEGMENT_CHANGES),
             ("segments", WORDS_SEGMENTS),
         ];
         let mut counts = Vec::with_capacity(steps.len());

@@ -10,6 +10,7 @@ mod account;
 mod agents;
 mod audit;
 mod backup;
+mod corrections;
 mod db;
 mod erasure;
 mod error;

@@ -391,6 +391,9 @@ impl Conn {
         let mut changed = 0;
         for (seq, Json(mut data)) in rows {
             if words_remove(&mut data, &known) {
+                if let Some(fields) = data.as_object_mut() {
+                    fields.insert("erased".to_owned(), Value::Bool(true));
+                }
                 changed += execute!(self, EVENT_REWRITE, topic.as_str(), seq, Json(&data))?;
             }
         }

@@ -35,6 +35,7 @@ pub fn all() -> Vec<(&'static str, &'static str, &'static str, On)> {
         ("account", crate::account::STATEMENTS),
         ("agents", crate::agents::STATEMENTS),
         ("audit", crate::audit::STATEMENTS),
+        ("corrections", crate::corrections::STATEMENTS),
         ("erasure", crate::erasure::STATEMENTS),
         ("events", crate::events::STATEMENTS),
         ("idempotency", crate::idempotency::STATEMENTS),

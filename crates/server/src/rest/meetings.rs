@@ -287,7 +287,7 @@ async fn get(
 }
 
 /// Change a meeting. With `If-Match`, only if nobody changed it since.
-#[utoipa::path(put, path = "/api/meetings/{id}", tag = "meetings", params(("id" = MeetingId, Path)), request_body = MeetingPatchBody, responses((status = 200, body = Envelope<Meeting>)))]
+#[utoipa::path(put, path = "/api/meetings/{id}", tag = "meetings", params(("id" = MeetingId, Path), IfMatch), request_body = MeetingPatchBody, responses((status = 200, body = Envelope<Meeting>)))]
 async fn update(
     State(app): State<App>,
     Caller(ctx): Caller,
@@ -301,7 +301,7 @@ async fn update(
 }
 
 /// The same as PUT.
-#[utoipa::path(patch, path = "/api/meetings/{id}", tag = "meetings", params(("id" = MeetingId, Path)), request_body = MeetingPatchBody, responses((status = 200, body = Envelope<Meeting>)))]
+#[utoipa::path(patch, path = "/api/meetings/{id}", tag = "meetings", params(("id" = MeetingId, Path), IfMatch), request_body = MeetingPatchBody, responses((status = 200, body = Envelope<Meeting>)))]
 async fn patch(
     app: State<App>,
     caller: Caller,

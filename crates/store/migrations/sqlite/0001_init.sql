@@ -217,6 +217,21 @@ CREATE INDEX segments_by_time ON segments (meeting_id, start_ms, id);
 CREATE UNIQUE INDEX segments_external_unique ON segments (meeting_id, external_id) WHERE external_id IS NOT NULL;
 CREATE INDEX segments_by_participant ON segments (participant_id);
 
+-- What a segment was before each correction, under the version it had then.
+CREATE TABLE segment_changes (
+    segment_id BLOB NOT NULL REFERENCES segments (id) ON DELETE CASCADE,
+    version INTEGER NOT NULL,
+    participant_id BLOB REFERENCES participants (id) ON DELETE SET NULL,
+    speaker TEXT NOT NULL,
+    text TEXT NOT NULL,
+    start_ms INTEGER NOT NULL,
+    end_ms INTEGER NOT NULL,
+    actor TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    PRIMARY KEY (segment_id, version)
+) STRICT;
+CREATE INDEX segment_changes_by_participant ON segment_changes (participant_id);
+
 CREATE TABLE topics (
     id BLOB PRIMARY KEY,
     meeting_id BLOB NOT NULL REFERENCES meetings (id) ON DELETE CASCADE,
@@ -254,6 +269,7 @@ CREATE TABLE summaries (
     engine TEXT NOT NULL,
     is_final INTEGER NOT NULL,
     segment_count INTEGER NOT NULL,
+    edited INTEGER NOT NULL,
     stale INTEGER NOT NULL,
     version INTEGER NOT NULL,
     created_at INTEGER NOT NULL,

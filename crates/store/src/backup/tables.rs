@@ -109,6 +109,10 @@ tables! {
         external_id: Text, attribution: Text, version: Int, corrected_at: Time, created_at:
         Time, updated_at: Time
     }
+    segment_changes (segment_id, version) {
+        segment_id: Uuid, version: Int, participant_id: Uuid, speaker: Text, text: Text,
+        start_ms: Int, end_ms: Int, actor: Text, at: Time
+    }
     topics (id) {
         id: Uuid, meeting_id: Uuid, ordinal: Int, label: Text, start_ms: Int, end_ms: Int,
         key_phrases: Json, segment_ids: Json, edited: Bool, stale: Bool, created_at: Time,
@@ -120,8 +124,8 @@ tables! {
     }
     summaries (id) {
         id: Uuid, meeting_id: Uuid, headline: Text, lines: Json, engine: Text, is_final:
-        Bool, segment_count: Int, stale: Bool, version: Int, created_at: Time, updated_at:
-        Time
+        Bool, segment_count: Int, edited: Bool, stale: Bool, version: Int, created_at: Time,
+        updated_at: Time
     }
     actions (id) {
         id: Uuid, meeting_id: Uuid, text: Text, owner: Text, owner_user_id: Uuid, due: Text,

@@ -150,7 +150,7 @@ both_engines!(erasing_words_takes_one_participants_segments, db => {
     assert_eq!(tx.words_segment_ids(id(1)).await.expect("ids"), [id(1)]);
     assert_eq!(tx.words_memory_ids(id(1)).await.expect("ids"), []);
     let counts = tx.erasure_words_rows(id(1)).await.expect("counts");
-    assert_eq!(counts, [("memory_changes", 0), ("memories", 0), ("highlights", 0), ("segments", 1)]);
+    assert_eq!(counts, [("memory_changes", 0), ("memories", 0), ("highlights", 0), ("segment_changes", 0), ("segments", 1)]);
     let left = tx.segment_finals(id(1)).await.expect("segments");
     assert_eq!(left.iter().map(|one| one.id).collect::<Vec<_>>(), [id(2)]);
     let answer = Message {

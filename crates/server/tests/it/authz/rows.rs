@@ -123,6 +123,9 @@ const ASK: Rule = rule(SPEAKERS, Keys::With(&[TranscriptsRead]));
 const PROPOSE: Rule = rule(SPEAKERS, Keys::With(&[MeetingsWrite]));
 const EDIT: Rule = rule(EDITORS, Keys::With(&[MeetingsWrite]));
 const CORRECT: Rule = rule(MANAGERS, Keys::With(&[MeetingsWrite, TranscriptsWrite]));
+const READ_HISTORY: Rule = rule(MANAGERS, Keys::With(&[TranscriptsRead]));
+/// The answer shows the summary, so a key also needs to read.
+const EDIT_SUMMARY: Rule = rule(EDITORS, Keys::WithSeveral);
 const REGENERATE: Rule = rule(EDITORS, Keys::WithSeveral);
 const MANAGE: Rule = rule(MANAGERS, Keys::With(&[MeetingsWrite]));
 const ADD_AGENT: Rule = rule(MANAGERS, Keys::WithSeveral);
@@ -347,12 +350,14 @@ pub(super) fn rows() -> Vec<Row> {
         get("/api/meetings/{meeting}/transcript", READ_WORDS),
         does("POST", "/api/meetings/{meeting}/transcript", r#"{"text":"Yes.","start_ms":1000,"end_ms":1900,"final":true}"#, TRANSCRIBE),
         get("/api/meetings/{meeting}/transcript/{segment}", READ_WORDS),
+        get("/api/meetings/{meeting}/transcript/{segment}/history", READ_HISTORY),
         does("PATCH", "/api/meetings/{meeting}/transcript/{segment}", r#"{"text":"Better"}"#, CORRECT_WORDS),
         spends("DELETE", "/api/meetings/{meeting}/transcript/{segment}", "", CORRECT),
         does("POST", "/api/meetings/{meeting}/import", FILE, IMPORT_INTO),
 
         get("/api/meetings/{meeting}/summary", READ_WORDS),
         does("POST", "/api/meetings/{meeting}/summary", "", REGENERATE),
+        does("PATCH", "/api/meetings/{meeting}/summary", r#"{"headline":"Offers"}"#, EDIT_SUMMARY),
         get("/api/meetings/{meeting}/highlights", READ_WORDS),
         does("POST", "/api/meetings/{meeting}/highlights", "", REGENERATE),
         get("/api/meetings/{meeting}/insights", READ_WORDS),

@@ -97,6 +97,7 @@ impl World {
         make(&host, &path("transcript"), words).await;
         let said = server.get(&host, &path("transcript")).await.data();
         let segment = text(&said["items"][0]["id"]);
+        make(&host, &path("summary"), Value::Null).await;
         let action = make(&host, &path("actions"), json!({ "text": "Send the offer" })).await;
         let decision = make(&host, &path("decisions"), json!({ "text": "We rent" })).await;
         make(&host, &path("messages"), json!({ "text": "Hello" })).await;
