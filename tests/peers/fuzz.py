@@ -18,6 +18,7 @@ TOGETHER = [
     "must have one of the role user",
     "goes with the status `running` only",
     "is needed to set a new password",
+    "goes with no headline and no lines",
 ]
 # What the request names is not there, or not so.
 STATE = [
