@@ -4,7 +4,7 @@
 //! numbers: alone, each would hold that place for all its statements and its commit. While one
 //! transaction is under way the next ones gather, and go together in the next. An answer is given
 //! only after the commit, and a post that is refused leaves the others as they are. See
-//! `docs/decisions/0007-posts-share-transactions.md`.
+//! `docs/decisions/0008-posts-share-transactions.md`.
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
