@@ -18,6 +18,7 @@ TOGETHER = [
     "must have one of the role user",
     "goes with the status `running` only",
     "is needed to set a new password",
+    "goes with no headline and no lines",
 ]
 # What the request names is not there, or not so.
 STATE = [
@@ -29,8 +30,6 @@ STATE = [
     "the password is too easy to guess",
     "the file cannot be read",
 ]
-# To JSON Schema 5.0 is an integer; serde takes 5 only.
-WRITTEN = ["invalid type: floating point"]
 # A bound that counts something else than characters, and NUL inside of free objects.
 SIZE = [
     "bytes as JSON",
@@ -40,9 +39,13 @@ SIZE = [
 
 @schemathesis.hook
 def before_call(context, case, kwargs):
-    """Only a list can make a cursor, so a made-up one would keep the fuzzer from every list."""
-    if case.meta is not None and case.meta.generation.mode.is_positive and case.query:
+    """What only the server can make, made up: a cursor keeps from every list, a version from every change."""
+    if case.meta is None or not case.meta.generation.mode.is_positive:
+        return
+    if case.query:
         case.query.pop("cursor", None)
+    if case.headers:
+        case.headers.pop("If-Match", None)
 
 
 @schemathesis.check
@@ -50,7 +53,7 @@ def allowed_data_acceptance(ctx: CheckContext, response, case):
     """Like `positive_data_acceptance`, with the refusals above."""
     if response.status_code in (400, 422):
         message = response.json()["error"]["message"]
-        if any(sentence in message for sentence in TOGETHER + STATE + WRITTEN + SIZE):
+        if any(sentence in message for sentence in TOGETHER + STATE + SIZE):
             return None
     return positive_data_acceptance(ctx, response, case)
 

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::auth::{email_normalised, user_insert_within};
 use crate::meetings::cursor_id;
-use crate::{App, Change, ResetLink, valid};
+use crate::{App, AuthorityChange, Change, ResetLink, valid};
 
 /// An account that an administrator makes.
 #[derive(Debug, Clone)]
@@ -143,8 +143,8 @@ impl App {
             };
             change.audit(action, id, json!({})).await?;
         }
+        change.authority_changes(AuthorityChange::User(id));
         change.commit().await?;
-        self.authority_changed(id);
         Ok(user)
     }
 
@@ -227,8 +227,8 @@ impl App {
         let sessions = change.session_revoke_user(id, None, ctx.now).await?;
         let details = json!({ "sessions": sessions });
         change.audit("session.revoked", id, details).await?;
+        change.authority_changes(AuthorityChange::User(id));
         change.commit().await?;
-        self.authority_changed(id);
         Ok(sessions)
     }
 

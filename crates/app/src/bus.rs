@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use meetmind_core::{Event, EventTopic, Signal, UserId};
+use meetmind_core::{Actor, Event, EventTopic, MeetingId, ParticipantId, Signal, UserId};
 use tokio::sync::broadcast;
 
 /// How many events a slow listener may be behind before it must re-read.
@@ -37,11 +37,36 @@ pub enum Published {
     },
 }
 
+/// Whose authority may have become less.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuthorityChange {
+    /// A user's: a session, a key or the account was ended, or the part in a meeting.
+    User(UserId),
+    /// That of a guest, who lost the place in the meeting.
+    Guest(ParticipantId),
+    /// Everybody's in a meeting that went away. Those who listen to the meeting itself hear of
+    /// its end as an event; those who listen to its runs do not.
+    Meeting(MeetingId),
+}
+
+impl AuthorityChange {
+    /// Whether it is this actor's.
+    pub fn is_of(self, actor: &Actor) -> bool {
+        match self {
+            Self::User(id) => actor.user_id() == Some(id),
+            Self::Guest(id) => {
+                matches!(actor, Actor::Guest { participant_id, .. } if *participant_id == id)
+            }
+            Self::Meeting(_) => false,
+        }
+    }
+}
+
 /// The bus of one process.
 #[derive(Debug, Clone)]
 pub struct Bus {
     events: broadcast::Sender<Published>,
-    authority: broadcast::Sender<UserId>,
+    authority: broadcast::Sender<AuthorityChange>,
 }
 
 impl Bus {
@@ -82,16 +107,15 @@ impl Bus {
         }
     }
 
-    /// Tells listeners to prove themselves anew, because a session, a key or the account of this
-    /// user was ended. Call it after the commit of that change: open streams end at once then,
-    /// and otherwise within a minute.
-    pub fn authority_changed(&self, user_id: UserId) {
-        let _ = self.authority.send(user_id);
+    /// Tells listeners to prove themselves anew. Call it after the commit of the change: open
+    /// streams end at once then, and otherwise within a minute.
+    pub fn authority_changed(&self, change: AuthorityChange) {
+        let _ = self.authority.send(change);
     }
 
-    /// Hears of users whose listeners must prove themselves anew. `RecvError::Lagged` means: it
-    /// may be you.
-    pub fn authority(&self) -> broadcast::Receiver<UserId> {
+    /// Hears of whose listeners must prove themselves anew. `RecvError::Lagged` means: it may be
+    /// you.
+    pub fn authority(&self) -> broadcast::Receiver<AuthorityChange> {
         self.authority.subscribe()
     }
 }

@@ -6,7 +6,8 @@ use meetmind_core::{AuditEntry, Ctx, Event, EventKind, EventTopic, MeetingId, Re
 use meetmind_store::Conn;
 use serde::Serialize;
 
-use crate::App;
+use crate::jobs::Lane;
+use crate::{App, AuthorityChange};
 
 /// A change under way: a transaction, and what will be told once it is committed. Dropped
 /// without [`Change::commit`], nothing happened.
@@ -16,19 +17,27 @@ pub struct Change<'a> {
     conn: Conn,
     events: Vec<(EventTopic, Event)>,
     told: Vec<(EventTopic, Event)>,
-    jobs: bool,
+    authority: Vec<AuthorityChange>,
+    /// The lanes of the worker that have something to do after it.
+    lanes: Vec<Lane>,
 }
 
 impl<'a> Change<'a> {
     pub(crate) async fn begin(app: &'a App, ctx: &'a Ctx) -> Result<Self> {
-        Ok(Self {
+        Ok(Self::over(app, ctx, app.store().begin().await?))
+    }
+
+    /// A change in a transaction that was begun before its circumstances were known.
+    pub(crate) fn over(app: &'a App, ctx: &'a Ctx, conn: Conn) -> Self {
+        Self {
             app,
             ctx,
-            conn: app.store().begin().await?,
+            conn,
             events: Vec::new(),
             told: Vec::new(),
-            jobs: false,
-        })
+            authority: Vec::new(),
+            lanes: Vec::new(),
+        }
     }
 
     /// Stores an event of this change.
@@ -63,6 +72,19 @@ impl<'a> Change<'a> {
         self.event(EventTopic::Meeting(id), kind, data).await
     }
 
+    /// Stores many events, in their order.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub(crate) async fn events(
+        &mut self,
+        events: Vec<(EventTopic, EventKind, serde_json::Value)>,
+    ) -> Result<()> {
+        let stored = self.conn.event_append_many(self.ctx.now, events).await?;
+        self.events.extend(stored);
+        Ok(())
+    }
+
     /// Enters the change in the audit log, when it concerns security.
     ///
     /// # Errors
@@ -90,9 +112,31 @@ impl<'a> Change<'a> {
         self.told.push((topic, event));
     }
 
-    /// Wakes the worker after the commit, because this change queued a job.
-    pub(crate) fn wake_worker(&mut self) {
-        self.jobs = true;
+    /// Makes listeners prove themselves anew after the commit, because this change takes something
+    /// from somebody.
+    pub(crate) fn authority_changes(&mut self, change: AuthorityChange) {
+        self.authority.push(change);
+    }
+
+    /// Wakes the worker after the commit, because this change queued a job of this lane.
+    pub(crate) fn wake_worker(&mut self, lane: Lane) {
+        if !self.lanes.contains(&lane) {
+            self.lanes.push(lane);
+        }
+    }
+
+    /// Notes that this change is the work of a call: once it is committed, a repetition of the
+    /// request must not do it again, even when the process dies before the answer is written down.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub(crate) async fn carry_out(&mut self, ctx: &Ctx) -> Result<()> {
+        if let Some(once) = &ctx.once {
+            self.conn
+                .idempotency_carry_out(&once.owner, &once.key, once.created_at)
+                .await?;
+        }
+        Ok(())
     }
 
     /// Makes it last, then tells everybody. Once it began, it runs to its end even when the
@@ -105,16 +149,24 @@ impl<'a> Change<'a> {
             .app
             .webhooks_fan_out(self.ctx, &mut self.conn, &self.events)
             .await?;
+        if queued {
+            self.wake_worker(Lane::Deliveries);
+        }
+        self.carry_out(self.ctx).await?;
         let (app, conn, mut events) = (self.app.clone(), self.conn, self.events);
+        let authority = self.authority;
         events.append(&mut self.told);
-        let wake = self.jobs || queued;
+        let lanes = self.lanes;
         let told = tokio::spawn(async move {
             conn.commit().await?;
             for (topic, event) in events {
                 app.bus().publish(topic, event);
             }
-            if wake {
-                app.inner.jobs.wake();
+            for change in authority {
+                app.authority_changed(change);
+            }
+            for lane in lanes {
+                app.inner.jobs.wake(lane);
             }
             Ok(())
         });

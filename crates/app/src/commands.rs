@@ -22,6 +22,20 @@ const DECISIONS_SHOWN: usize = 10;
 /// What can be typed, for who typed something else.
 const KNOWN: &str = "/task TEXT, /decide TEXT, /note TEXT, /remember TEXT, /summary, /topics, /next, /previous, /decisions, @NAME QUESTION";
 
+/// Whether a message is a command whose notice tells of what was said.
+pub(crate) fn command_reads(text: &str) -> bool {
+    matches!(
+        typed_command(text),
+        Some(
+            Command::Summary
+                | Command::Topics
+                | Command::NextTopic
+                | Command::PreviousTopic
+                | Command::Decisions(_)
+        )
+    )
+}
+
 impl App {
     /// Runs the command in a posted message, if it has one: `/task`, `/decide`, `/note`,
     /// `/remember`, `/summary`, `/topics`, next and previous topic, and their Swedish forms.

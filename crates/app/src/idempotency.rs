@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use meetmind_core::{Actor, Code, Ctx, Error, Proof, Result};
+use meetmind_core::{Actor, Code, Ctx, Error, Grant, Proof, Result};
 use meetmind_store::{IdempotencyClaim, IdempotencyRow};
 
 use crate::App;
+use crate::meetings::meeting_access;
 
 /// How long an answer is kept.
 const KEPT: Duration = Duration::from_secs(86_400);
@@ -36,13 +37,7 @@ impl App {
         key: &str,
         request_hash: Vec<u8>,
     ) -> Result<Repetition> {
-        if key.is_empty() || key.len() > KEY_MAX || !key.bytes().all(|byte| byte.is_ascii_graphic())
-        {
-            return Err(Error::invalid(
-                "Idempotency-Key",
-                "must be 1 to 255 visible ASCII characters",
-            ));
-        }
+        idempotency_key(key, 1)?;
         let claim = IdempotencyClaim {
             actor: owner(&ctx.actor),
             key: key.to_owned(),
@@ -63,7 +58,7 @@ impl App {
                 Code::IdempotencyMismatch,
                 "the idempotency key was used with another request",
             )),
-            Some(row) if row.status.is_some() => Ok(Repetition::Answered(row)),
+            Some(row) if is_over(&row, ctx) => Ok(Repetition::Answered(row)),
             // At work, or given back this very moment: in both cases, try again.
             _ => Err(Error::new(
                 Code::IdempotencyInProgress,
@@ -73,8 +68,22 @@ impl App {
         }
     }
 
+    /// Fails when the caller may no longer do what the policy allowed when the kept answer was
+    /// given: it may hold what is not the caller's to read any more.
+    ///
+    /// # Errors
+    /// What the request itself would be refused with now.
+    pub async fn idempotency_recheck(&self, ctx: &Ctx, granted: &[Grant]) -> Result<()> {
+        let mut conn = self.store().read().await?;
+        for (meeting_id, action) in granted {
+            meeting_access(&mut conn, ctx, *meeting_id, *action).await?;
+        }
+        Ok(())
+    }
+
     /// Keeps the answer of a request (`status`, `location`, the rest), or with `None` gives the
-    /// key back, because a repetition may go better.
+    /// key back, because a repetition may go better; the key of a request whose work is done is
+    /// never given back.
     ///
     /// # Errors
     /// When the database refuses.
@@ -89,10 +98,35 @@ impl App {
                 tx.idempotency_complete(claim, i64::from(status), location.as_deref(), &response)
                     .await?;
             }
-            None => tx.idempotency_release(claim).await?,
+            None => {
+                tx.idempotency_release(claim).await?;
+                tx.idempotency_complete(claim, 0, None, "").await?;
+            }
         }
         Ok(tx.commit().await?)
     }
+}
+
+/// Whether a request is over: answered, or done so long ago that its process must have died
+/// before it could keep the answer.
+fn is_over(row: &IdempotencyRow, ctx: &Ctx) -> bool {
+    match row.status {
+        None => false,
+        Some(0) => row.response.is_some() || row.created_at.plus(ABANDONED) < ctx.now,
+        Some(_) => true,
+    }
+}
+
+/// Holds a key to its rules.
+pub(crate) fn idempotency_key(key: &str, shortest: usize) -> Result<()> {
+    let fits = (shortest..=KEY_MAX).contains(&key.len());
+    if fits && key.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(());
+    }
+    Err(Error::invalid(
+        "Idempotency-Key",
+        format!("must be {shortest} to {KEY_MAX} visible ASCII characters"),
+    ))
 }
 
 /// Whose key it is. A key for programs does not see what its owner's session was answered: it

@@ -42,7 +42,7 @@ pub use admin::*;
 pub use agents::*;
 pub use ask::*;
 pub use auth::*;
-pub use bus::{Bus, Published};
+pub use bus::{AuthorityChange, Bus, Published};
 pub use change::Change;
 pub use clock::{Clock, Entropy, ManualClock, SystemClock};
 pub use health::*;
@@ -79,6 +79,8 @@ struct Inner {
     agents: agents::State,
     jobs: jobs::State,
     notes: notes::State,
+    ask: ask::State,
+    posts: transcripts::Posts,
     outbound: outbound::Client,
     health: health::State,
     rooms: rooms::State,
@@ -100,7 +102,6 @@ impl App {
         let outbound = outbound::Client::new(&settings.outbound)?;
         let node_id = entropy.id(clock.now());
         let inner = Inner {
-            store,
             clock,
             entropy,
             bus: Bus::new(),
@@ -112,10 +113,13 @@ impl App {
             agents: agents::State::default(),
             jobs: jobs::State::default(),
             notes: notes::State::default(),
+            ask: ask::State::default(),
+            posts: transcripts::Posts::new(store.engine()),
             outbound,
             health: health::State::default(),
             rooms: rooms::State::default(),
             settings,
+            store,
         };
         Ok(Self {
             inner: Arc::new(inner),
@@ -159,6 +163,7 @@ impl App {
             request_id,
             now: self.now(),
             address: None,
+            once: None,
         }
     }
 

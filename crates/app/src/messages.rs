@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use meetmind_core::{
     Actor, Code, Ctx, Error, EventKind, Id, MeetingAction, MeetingId, MeetingStatus, Message,
-    MessageId, MessageKind, Page, PageQuery, Result, SegmentId,
+    MessageId, MessageKind, Page, PageQuery, Result, Scope, SegmentId, scope_check,
 };
+use meetmind_store::Conn;
 
+use crate::commands::command_reads;
 use crate::meetings::{cursor_id, meeting_access};
 use crate::{Access, App, valid};
 
@@ -14,6 +16,8 @@ use crate::{Access, App, valid};
 const TEXT_BYTES: usize = 16_000;
 /// The segments an answer may cite.
 const CITED_MAX: usize = 200;
+/// What stands in the place of words that the caller's key may not read.
+const WITHHELD: &str = "(not shown: this key needs the scope transcripts:read)";
 
 /// A message to post.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,7 +46,8 @@ impl App {
     /// Posts a message in the caller's name and runs the typed command in it, if there is one.
     ///
     /// # Errors
-    /// `NOT_FOUND`, `FORBIDDEN` for viewers, `MEETING_ENDED`, `VALIDATION_FAILED`.
+    /// `NOT_FOUND`, `FORBIDDEN` for viewers, `MEETING_ENDED`, `VALIDATION_FAILED`; `SCOPE_MISSING`
+    /// when it asks about what was said and the caller's key may not read that.
     pub async fn message_post(
         &self,
         ctx: &Ctx,
@@ -57,7 +62,8 @@ impl App {
         Ok(message)
     }
 
-    /// The chat of a meeting, also of one that ended.
+    /// The chat of a meeting, also of one that ended. Answers and notices quote what was said: a
+    /// key that may not read that gets them without their words.
     ///
     /// # Errors
     /// `NOT_FOUND` for who has no part in it, `INVALID_CURSOR`.
@@ -78,9 +84,24 @@ impl App {
                 conn.message_list_newest(meeting_id, cursor, limit).await?
             }
         };
+        let rows = match scope_check(&ctx.actor, Scope::TranscriptsRead) {
+            Ok(()) => rows,
+            Err(_) => rows.into_iter().map(without_quotations).collect(),
+        };
         Ok(Page::from_rows(rows, page.limit, |row| {
             row.id.uuid().as_bytes().to_vec()
         }))
+    }
+
+    /// Fails when a message asks about what was said, in the name of a key that may not read that:
+    /// a typed command that tells of it, or a question to an agent that would answer.
+    async fn asking_check(&self, conn: &mut Conn, ctx: &Ctx, message: &Message) -> Result<()> {
+        let Err(missing) = scope_check(&ctx.actor, Scope::TranscriptsRead) else {
+            return Ok(());
+        };
+        let asks = message.kind == MessageKind::Text
+            && (command_reads(&message.text) || self.assistant_hears(conn, message).await?);
+        if asks { Err(missing) } else { Ok(()) }
     }
 
     async fn message_store(
@@ -133,6 +154,7 @@ impl App {
             segment_ids: new.segment_ids,
             created_at: ctx.now,
         };
+        self.asking_check(&mut change, ctx, &message).await?;
         change.message_insert(&message).await?;
         change
             .meeting_event(meeting_id, EventKind::MessagePosted, &message)
@@ -168,5 +190,17 @@ impl App {
         if let Err(error) = self.message_store(&system, access.meeting.id, new).await {
             tracing::warn!(message_id = %message.id, code = error.code.as_str(), "a notice was not posted");
         }
+    }
+}
+
+/// A message as it is shown to who may not read what was said.
+fn without_quotations(message: Message) -> Message {
+    match message.kind {
+        MessageKind::Text => message,
+        MessageKind::Answer | MessageKind::Notice => Message {
+            text: WITHHELD.to_owned(),
+            segment_ids: Vec::new(),
+            ..message
+        },
     }
 }

@@ -4,10 +4,12 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use meetmind_core::{
-    ActionId, Ctx, DecisionId, Error, Id, MeetingAction, MeetingId, Memory, MessageId, Result,
-    Scope, SeriesId, Timestamp, TopicId, UserId, scope_check, user_may,
+    ActionId, Actor, Ctx, DecisionId, Error, Id, MeetingAction, MeetingId, Memory, MessageId,
+    Result, Scope, SeriesId, Timestamp, TopicId, UserId, user_may,
 };
-use meetmind_store::{Conn, MemoryFilter, RowHit, RowKind, SearchMatch, SearchScope, SearchTerms};
+use meetmind_store::{
+    Conn, MemoryFilter, RowHit, RowKind, SearchMatch, SearchScope, SearchTerms, Searcher,
+};
 use rust_stemmers::{Algorithm, Stemmer};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -118,20 +120,32 @@ pub enum Matched {
 }
 
 impl App {
-    /// Searches meetings that the caller takes part in, and the caller's memories.
+    /// Searches meetings that the caller takes part in, and the caller's memories. Guests and
+    /// agents search their own meeting, as far as its transcript is theirs to read.
     ///
     /// # Errors
     /// `NOT_FOUND` for a meeting or series the caller cannot see, `SCOPE_MISSING`,
     /// `VALIDATION_FAILED`.
     pub async fn search(&self, ctx: &Ctx, query: SearchQuery) -> Result<SearchAnswer> {
-        let user_id = user_may(&ctx.actor, Scope::TranscriptsRead)?;
+        let mut query = query;
+        let place = match &ctx.actor {
+            Actor::Guest { meeting_id, .. } | Actor::Agent { meeting_id, .. } => Some(*meeting_id),
+            _ => None,
+        };
+        let user_id = match place {
+            None => Some(user_may(&ctx.actor, Scope::TranscriptsRead)?),
+            Some(own) => {
+                query.meeting_id.get_or_insert(own);
+                None
+            }
+        };
         let text = valid::line("q", &query.text, MAX_QUERY)?;
         let speaker = query
             .speaker
             .map(|name| valid::line("speaker", &name, 120))
             .transpose()?;
         let mut kinds = query.kinds;
-        let memories = scope_check(&ctx.actor, Scope::MemoryRead);
+        let memories = user_may(&ctx.actor, Scope::MemoryRead);
         if kinds.is_empty() {
             kinds = SearchKind::ALL.to_vec();
             kinds.retain(|kind| *kind != SearchKind::Memory || memories.is_ok());
@@ -139,15 +153,26 @@ impl App {
             memories?;
         }
         let mut conn = self.store().read().await?;
+        let mut own_place = None;
         if let Some(id) = query.meeting_id {
             let action = MeetingAction::ReadTranscript;
-            crate::meetings::meeting_access(&mut conn, ctx, id, action).await?;
+            let access = crate::meetings::meeting_access(&mut conn, ctx, id, action).await?;
+            own_place = access.participant_id;
         }
-        if let Some(id) = query.series_id
-            && !conn.series_is_visible(id, user_id).await?
-        {
-            return Err(Error::not_found("series"));
+        if let Some(id) = query.series_id {
+            // A guest's link opens one meeting: there is no series to see.
+            let visible = match user_id {
+                Some(user_id) => conn.series_is_visible(id, user_id).await?,
+                None => false,
+            };
+            if !visible {
+                return Err(Error::not_found("series"));
+            }
         }
+        let searcher = user_id.map(Searcher::from);
+        let searcher = searcher
+            .or(own_place.map(Searcher::from))
+            .ok_or_else(|| Error::not_found("meeting"))?;
         let scope = SearchScope {
             meeting_id: query.meeting_id,
             series_id: query.series_id,
@@ -157,6 +182,7 @@ impl App {
         };
         let terms = SearchTerms::read(&text);
         let search = Search {
+            searcher,
             user_id,
             now: ctx.now,
             marker: Marker::new(&terms),
@@ -180,7 +206,9 @@ impl App {
 
 /// One search, ready to run.
 struct Search {
-    user_id: UserId,
+    searcher: Searcher,
+    /// Whose memories; nobody's for who has no account.
+    user_id: Option<UserId>,
     now: Timestamp,
     terms: SearchTerms,
     marker: Marker,
@@ -223,7 +251,7 @@ impl Search {
 
     async fn segments(&self, conn: &mut Conn, how: SearchMatch) -> Result<Vec<SearchHit>> {
         let hits = conn
-            .segment_search(self.user_id, &self.terms, how, &self.scope, self.limit)
+            .segment_search(self.searcher, &self.terms, how, &self.scope, self.limit)
             .await?;
         let hits = hits.into_iter().map(|hit| {
             let start_ms = hit.segment.start_ms.clamp(0, MAX_TIME_MS);
@@ -245,6 +273,9 @@ impl Search {
     }
 
     async fn memories(&self, conn: &mut Conn, how: SearchMatch) -> Result<Vec<SearchHit>> {
+        let Some(user_id) = self.user_id else {
+            return Ok(Vec::new());
+        };
         let filter = MemoryFilter {
             meeting_id: self.scope.meeting_id,
             subject: self.scope.speaker.clone(),
@@ -252,18 +283,11 @@ impl Search {
             ..MemoryFilter::default()
         };
         let of_series = match self.scope.series_id {
-            Some(series_id) => Some(conn.meeting_ids_of_series(series_id, self.user_id).await?),
+            Some(series_id) => Some(conn.meeting_ids_of_series(series_id, user_id).await?),
             None => None,
         };
         let hits = conn
-            .memory_search(
-                self.user_id,
-                &self.terms,
-                how,
-                &filter,
-                self.now,
-                self.limit,
-            )
+            .memory_search(user_id, &self.terms, how, &filter, self.now, self.limit)
             .await?;
         let inside = |memory: &Memory| {
             let of_series = of_series.as_ref().is_none_or(|meetings| {
@@ -301,7 +325,13 @@ impl Search {
         how: SearchMatch,
     ) -> Result<Vec<SearchHit>> {
         let found = conn
-            .row_search(self.user_id, rows, &self.terms, &self.scope, ROWS_LOOKED_AT)
+            .row_search(
+                self.searcher,
+                rows,
+                &self.terms,
+                &self.scope,
+                ROWS_LOOKED_AT,
+            )
             .await?;
         let wanted = match how {
             SearchMatch::All => self.terms.telling().len(),

@@ -18,6 +18,8 @@ pub struct Settings {
     pub livekit: Option<LiveKitSettings>,
     /// What one user's agents may use.
     pub quotas: Quotas,
+    /// How many people without an account may come.
+    pub guests: GuestSettings,
     /// Rules for calls that leave the process.
     pub outbound: OutboundSettings,
     /// How long events can be replayed.
@@ -86,6 +88,15 @@ pub struct Quotas {
     pub runs_per_day: i64,
 }
 
+/// How many people without an account may come.
+#[derive(Debug, Clone)]
+pub struct GuestSettings {
+    /// In one meeting at the same time, those at its door included.
+    pub per_meeting: i64,
+    /// From one address within an hour.
+    pub per_address_and_hour: i64,
+}
+
 /// Rules for calls that leave the process.
 #[derive(Debug, Clone)]
 pub struct OutboundSettings {
@@ -116,6 +127,10 @@ impl Default for Settings {
                 agents: 100,
                 concurrent_runs: 20,
                 runs_per_day: 500,
+            },
+            guests: GuestSettings {
+                per_meeting: 200,
+                per_address_and_hour: 200,
             },
             outbound: OutboundSettings {
                 allow_private: false,

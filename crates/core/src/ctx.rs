@@ -1,10 +1,12 @@
 //! Who asks, in which request, at what moment: the first parameter of every use case.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AgentId, ApiKeyId, MeetingId, MeetingRole, ParticipantId, RequestId, RunId, Scope, SessionId,
-    Timestamp, UserId, UserRole,
+    AgentId, ApiKeyId, MeetingAction, MeetingId, MeetingRole, ParticipantId, RequestId, RunId,
+    Scope, SessionId, Timestamp, UserId, UserRole,
 };
 
 /// The circumstances of one call. Time is read once, so all that a call writes carries one moment.
@@ -18,6 +20,53 @@ pub struct Ctx {
     pub now: Timestamp,
     /// The caller's address as text, when there is one; kept in sessions and the audit log.
     pub address: Option<String>,
+    /// The idempotency key that the request came with.
+    pub once: Option<Arc<Once>>,
+}
+
+/// A request that must happen once, whatever it is repeated: its idempotency key, and what its
+/// answer rests on.
+#[derive(Debug)]
+pub struct Once {
+    /// Whose key it is.
+    pub owner: String,
+    /// The key.
+    pub key: String,
+    /// When the request came; tells it from one that takes the key over.
+    pub created_at: Timestamp,
+    granted: Mutex<Vec<Grant>>,
+}
+
+/// Something that the policy allowed in a meeting.
+pub type Grant = (MeetingId, MeetingAction);
+
+impl Once {
+    /// A request that has just come.
+    pub fn new(owner: String, key: String, created_at: Timestamp) -> Self {
+        Self {
+            owner,
+            key,
+            created_at,
+            granted: Mutex::default(),
+        }
+    }
+
+    /// Notes what the policy allowed, because the answer may be told again only to who may
+    /// still do it.
+    pub fn note(&self, grant: Grant) {
+        let mut granted = self.granted.lock().unwrap_or_else(PoisonError::into_inner);
+        if !granted.contains(&grant) {
+            granted.push(grant);
+        }
+    }
+
+    /// All that the policy allowed so far.
+    pub fn granted(&self) -> Vec<Grant> {
+        self.granted
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
 }
 
 /// Who asks.
@@ -83,6 +132,7 @@ impl Actor {
             self,
             Actor::User {
                 role: UserRole::Admin,
+                proof: Proof::Session(_),
                 ..
             } | Actor::System
         )

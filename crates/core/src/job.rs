@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::FromRow;
 
 use crate::text_enum::text_enum;
-use crate::{JobId, Timestamp};
+use crate::{JobId, Timestamp, WebhookId};
 
 text_enum! {
     /// What a job does. Handlers are idempotent: a job can run twice.
@@ -27,6 +27,8 @@ pub struct Job {
     pub id: JobId,
     /// What it does.
     pub kind: JobKind,
+    /// Of a delivery, and only of one: its endpoint, which has a few places at a time.
+    pub webhook_id: Option<WebhookId>,
     /// What it needs for that.
     #[sqlx(json)]
     pub payload: serde_json::Value,

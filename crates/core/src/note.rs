@@ -136,9 +136,11 @@ pub struct Summary {
     pub is_final: bool,
     /// How many final segments it covers.
     pub segment_count: i64,
+    /// Whether a person wrote its headline or its lines; passes over the transcript leave them then.
+    pub edited: bool,
     /// Whether a cited segment was corrected since.
     pub stale: bool,
-    /// Counts up with every pass.
+    /// Counts up with every pass that changed it, and every edit.
     pub version: i64,
     /// When it was first made.
     pub created_at: Timestamp,

@@ -1,7 +1,7 @@
 //! Who may do what. One table for all doors: REST, WebSocket, MCP, A2A and voice ask here.
 
 use crate::text_enum::text_enum;
-use crate::{Actor, Code, Error, MeetingId, MeetingRole, Proof, Result, UserId};
+use crate::{Actor, Code, Error, EventKind, MeetingId, MeetingRole, Proof, Result, UserId};
 
 text_enum! {
     /// What an API key may do. A session may do all that its user may.
@@ -10,9 +10,9 @@ text_enum! {
         MeetingsRead = "meetings:read",
         /// Create and change meetings, notes, chat.
         MeetingsWrite = "meetings:write",
-        /// Read transcripts, ask and search.
+        /// Read transcripts and all that quotes them: notes, answers, notices; ask and search.
         TranscriptsRead = "transcripts:read",
-        /// Add and correct segments, for any speaker.
+        /// Add segments, for any speaker; with `transcripts:read` also correct them.
         TranscriptsWrite = "transcripts:write",
         /// Read memories.
         MemoryRead = "memory:read",
@@ -22,9 +22,10 @@ text_enum! {
         AgentsRead = "agents:read",
         /// Create, start and stop agents.
         AgentsRun = "agents:run",
-        /// Manage webhooks.
+        /// Manage webhooks; what they send needs the scopes for reading it as well.
         Webhooks = "webhooks",
-        /// Read and change the profile, export; never sessions, keys or passwords.
+        /// Read and change the profile, with the scopes for reading everything also export; never
+        /// sessions, keys or passwords.
         Profile = "profile",
     }
 }
@@ -36,6 +37,8 @@ text_enum! {
         Read = "read",
         /// Read what was said, and search it.
         ReadTranscript = "read_transcript",
+        /// Read what others' words were before somebody corrected them.
+        ReadHistory = "read_history",
         /// Ask about what was said.
         Ask = "ask",
         /// Chat, ask the agents in chat, add segments under one's own name.
@@ -67,8 +70,69 @@ pub const fn role_allows(role: MeetingRole, action: MeetingAction) -> bool {
         A::Attribute => matches!(role, R::Host | R::Agent),
         A::Propose => matches!(role, R::Host | R::Cohost | R::Participant | R::Agent),
         A::EditNotes => matches!(role, R::Host | R::Cohost | R::Participant),
-        A::Manage => matches!(role, R::Host | R::Cohost),
+        A::ReadHistory | A::Manage => matches!(role, R::Host | R::Cohost),
         A::ManageHost | A::Delete => matches!(role, R::Host),
+    }
+}
+
+/// How far up a role stands: host, cohost, everybody else.
+const fn rank(role: MeetingRole) -> u8 {
+    match role {
+        MeetingRole::Host => 2,
+        MeetingRole::Cohost => 1,
+        MeetingRole::Participant | MeetingRole::Viewer | MeetingRole::Agent => 0,
+    }
+}
+
+/// Whether somebody who runs a meeting may do something to somebody else in it: a role acts only
+/// on roles below its own. What people do to themselves is not asked here.
+///
+/// # Errors
+/// `FORBIDDEN`.
+pub fn role_over(actor: &Actor, role: MeetingRole, other: MeetingRole) -> Result<()> {
+    if matches!(actor, Actor::System) || rank(role) > rank(other) {
+        return Ok(());
+    }
+    Err(Error::forbidden(format!(
+        "a {role} may not do this to a {other}"
+    )))
+}
+
+/// The scope that a key needs to get events of this kind sent to it.
+pub const fn event_scope(kind: EventKind) -> Scope {
+    use EventKind as E;
+    match kind {
+        E::MeetingCreated
+        | E::MeetingUpdated
+        | E::MeetingStarted
+        | E::MeetingEnded
+        | E::MeetingArchived
+        | E::MeetingRestored
+        | E::MeetingErased
+        | E::ParticipantInvited
+        | E::ParticipantWaiting
+        | E::ParticipantJoined
+        | E::ParticipantLeft
+        | E::ParticipantUpdated
+        | E::ParticipantRemoved
+        | E::ConsentChanged
+        | E::ContextUpdated => Scope::MeetingsRead,
+        E::SegmentDrafted
+        | E::SegmentFinalized
+        | E::SegmentCorrected
+        | E::SegmentErased
+        | E::MessagePosted
+        | E::SummaryUpdated
+        | E::TopicOpened
+        | E::TopicUpdated
+        | E::TopicFocused
+        | E::ActionProposed
+        | E::ActionUpdated
+        | E::DecisionProposed
+        | E::DecisionUpdated => Scope::TranscriptsRead,
+        E::MemorySaved | E::MemoryUpdated | E::MemoryDeleted => Scope::MemoryRead,
+        E::AgentStateChanged | E::AgentSpoke | E::AgentUpdated | E::ToolCalled => Scope::AgentsRead,
+        E::WebhookTested => Scope::Webhooks,
     }
 }
 
@@ -76,7 +140,7 @@ const fn scope_for(action: MeetingAction) -> Scope {
     use MeetingAction as A;
     match action {
         A::Read => Scope::MeetingsRead,
-        A::ReadTranscript | A::Ask => Scope::TranscriptsRead,
+        A::ReadTranscript | A::ReadHistory | A::Ask => Scope::TranscriptsRead,
         A::Attribute => Scope::TranscriptsWrite,
         _ => Scope::MeetingsWrite,
     }

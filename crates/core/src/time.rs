@@ -68,9 +68,13 @@ impl Timestamp {
     /// When the text is not RFC 3339 or lies outside years 1 to 9999.
     pub fn parse(text: &str) -> Result<Self, TimeError> {
         let parsed = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| TimeError)?;
-        i64::try_from(parsed.unix_timestamp_nanos().div_euclid(1000))
-            .map(Self::from_micros)
-            .map_err(|_| TimeError)
+        let micros = i64::try_from(parsed.unix_timestamp_nanos().div_euclid(1000));
+        // With its offset taken off, a time of year 9999 may lie in year 10000.
+        micros
+            .map(Self)
+            .ok()
+            .filter(|moment| (Self::MIN..=Self::MAX).contains(moment))
+            .ok_or(TimeError)
     }
     fn offset_date_time(self) -> OffsetDateTime {
         OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1000)
@@ -86,9 +90,9 @@ impl From<OffsetDateTime> for Timestamp {
     }
 }
 
-/// The text is not an RFC 3339 date and time.
+/// The text is not an RFC 3339 date and time of the years 1 to 9999.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("expected an RFC 3339 date and time such as 2026-03-01T09:00:00Z")]
+#[error("expected an RFC 3339 date and time of the years 1 to 9999, such as 2026-03-01T09:00:00Z")]
 pub struct TimeError;
 
 impl fmt::Display for Timestamp {
@@ -201,5 +205,20 @@ mod tests {
                     .to_string()
         );
         assert!(Timestamp::parse("yesterday").is_err());
+    }
+
+    #[test]
+    fn what_lies_outside_of_the_years_is_refused_and_not_moved() {
+        let last = Timestamp::parse("9999-12-31T23:59:59.999999Z").expect("the last moment");
+        assert_eq!(last, Timestamp::MAX);
+        let first = Timestamp::parse("0001-01-01T00:00:00Z").expect("the first moment");
+        assert_eq!(first, Timestamp::MIN);
+        for text in [
+            "9999-12-31T23:59:59-00:01",
+            "0001-01-01T00:00:00+00:01",
+            "0000-06-01T00:00:00Z",
+        ] {
+            assert!(Timestamp::parse(text).is_err(), "{text}");
+        }
     }
 }

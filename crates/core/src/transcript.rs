@@ -56,3 +56,26 @@ pub struct Segment {
     /// When it last changed.
     pub updated_at: Timestamp,
 }
+
+/// What a segment was before one correction.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, FromRow, utoipa::ToSchema)]
+pub struct SegmentChange {
+    /// The segment.
+    pub segment_id: SegmentId,
+    /// The version that these words were.
+    pub version: i64,
+    /// The participant they were ascribed to, when it was one.
+    pub participant_id: Option<ParticipantId>,
+    /// The speaker's name as it stood.
+    pub speaker: String,
+    /// The words as they stood.
+    pub text: String,
+    /// Milliseconds from the meeting's start, as it stood.
+    pub start_ms: i64,
+    /// Milliseconds from the meeting's start, as it stood.
+    pub end_ms: i64,
+    /// Who corrected them, such as `user:usr_…`.
+    pub actor: String,
+    /// When they were corrected.
+    pub at: Timestamp,
+}

@@ -176,6 +176,12 @@ pub(crate) struct LoadtestArgs {
     /// An empty Postgres database to measure on, instead of SQLite; what is written stays in it
     #[arg(long, value_name = "URL")]
     pub(crate) postgres: Option<String>,
+    /// SQLite waits for the disk at every commit, so that a power cut costs nothing
+    #[arg(long, conflicts_with = "postgres")]
+    pub(crate) synchronous_full: bool,
+    /// The CPUs the server may use, as `taskset` takes them, such as 0; hold this program to others
+    #[arg(long, value_name = "LIST")]
+    pub(crate) server_cpus: Option<String>,
     /// Seconds per measurement
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=60))]
     pub(crate) seconds: u64,

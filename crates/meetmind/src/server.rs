@@ -12,6 +12,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use meetmind_app::{App, BackgroundTasks, Entropy, Rooms, SystemClock};
+use meetmind_server::Place;
 use meetmind_store::Store;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -111,7 +112,7 @@ impl Server {
             listener,
             router,
             stopped,
-            config.http.max_connections,
+            Arc::new(Semaphore::new(config.http.max_connections)),
             Duration::from_secs(config.http.header_timeout_s),
         ));
         let upkeep = tokio::spawn(async {
@@ -188,10 +189,9 @@ async fn accept(
     listener: TcpListener,
     router: Router,
     mut stopped: watch::Receiver<bool>,
-    max_connections: usize,
+    places: Arc<Semaphore>,
     header_timeout: Duration,
 ) {
-    let places = Arc::new(Semaphore::new(max_connections));
     // Each connection holds a sender; when the last is gone, all have ended.
     let (open, mut all_ended) = mpsc::channel::<()>(1);
     let mut http = http1::Builder::new();
@@ -203,7 +203,9 @@ async fn accept(
             place = Arc::clone(&places).acquire_owned() => place,
             _ = stopped.changed() => break,
         };
-        let Ok(place) = place else { break };
+        let Ok(place) = place.map(Arc::new) else {
+            break;
+        };
         let (stream, peer) = tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok(accepted) => accepted,
@@ -219,7 +221,10 @@ async fn accept(
         // Answers are small and wanted at once.
         let _ = stream.set_nodelay(true);
         let connection = http
-            .serve_connection(TokioIo::new(stream), service(router.clone(), peer))
+            .serve_connection(
+                TokioIo::new(stream),
+                service(router.clone(), peer, Place::new(place.clone())),
+            )
             .with_upgrades();
         let mut stopped = stopped.clone();
         let open = open.clone();
@@ -243,10 +248,12 @@ async fn accept(
     let _ = tokio::time::timeout(DRAIN_REQUESTS, all_ended.recv()).await;
 }
 
-/// The router as hyper wants it, with the address of the peer in every request.
+/// The router as hyper wants it, with the address of the peer and the place of its connection in
+/// every request.
 fn service(
     router: Router,
     peer: SocketAddr,
+    place: Place,
 ) -> impl hyper::service::Service<
     hyper::Request<Incoming>,
     Response = axum::response::Response,
@@ -256,6 +263,7 @@ fn service(
     hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
         let mut request = request.map(axum::body::Body::new);
         request.extensions_mut().insert(ConnectInfo(peer));
+        request.extensions_mut().insert(place.clone());
         router.clone().oneshot(request)
     })
 }
@@ -274,5 +282,49 @@ pub(crate) async fn answers(host: &str, port: u16) -> std::io::Result<()> {
             std::io::ErrorKind::TimedOut,
             "no answer within 5 s",
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use meetmind_app::testing::TestApp;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    #[tokio::test]
+    async fn an_open_websocket_holds_its_place_among_the_connections() {
+        let test = TestApp::new().await;
+        let router =
+            meetmind_server::router(test.app.clone(), &meetmind_server::Settings::default());
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        // One for the socket; the other is taken ahead, for the next connection.
+        let places = Arc::new(Semaphore::new(2));
+        let (stop, stopped) = watch::channel(false);
+        let timeout = Duration::from_secs(10);
+        let accepting = tokio::spawn(accept(listener, router, stopped, places.clone(), timeout));
+
+        let mut socket = TcpStream::connect(address).await.expect("a connection");
+        let head = format!(
+            "GET /ws HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        );
+        socket.write_all(head.as_bytes()).await.expect("a request");
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"\r\n\r\n") {
+            answer.push(socket.read_u8().await.expect("an answer"));
+        }
+        assert!(answer.starts_with(b"HTTP/1.1 101"));
+        // Ping and pong: HTTP is over for this connection, and the socket is served.
+        let ping = [0x89, 0x80, 0, 0, 0, 0];
+        socket.write_all(&ping).await.expect("a ping");
+        let mut pong = [0; 2];
+        socket.read_exact(&mut pong).await.expect("a pong");
+        assert_eq!(pong, [0x8a, 0]);
+        assert_eq!(places.available_permits(), 0);
+        drop(socket);
+        drop(places.acquire().await.expect("the place is free again"));
+        stop.send(true).expect("the listener");
+        accepting.await.expect("an end");
     }
 }

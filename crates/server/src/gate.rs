@@ -14,13 +14,13 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use ipnet::IpNet;
 use meetmind_app::App;
-use meetmind_core::{Actor, Code, Error, Proof, Result};
+use meetmind_core::{Actor, Code, Error, MeetingAction, MeetingId, Proof, Result};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::Settings;
-use crate::extract::{Identity, RequestMeta};
+use crate::extract::{Caller, Identity, RequestMeta};
 use crate::openapi::needs_somebody;
-use crate::reply::Failure;
+use crate::reply::{Failure, Pending};
 use crate::web::cookies::Names;
 
 static CSRF: HeaderName = HeaderName::from_static("x-csrf-token");
@@ -287,7 +287,77 @@ pub(crate) async fn authenticate(
         parts.extensions.insert(identity);
     }
     parts.extensions.insert(gate);
-    next.run(Request::from_parts(parts, body)).await
+    let who = Who::of(&parts);
+    let response = next.run(Request::from_parts(parts, body)).await;
+    if matches!(response.status().as_u16(), 401 | 403) {
+        who.log_refusal(&response);
+    }
+    response
+}
+
+/// Who asked for what, for the log.
+struct Who {
+    identity: Option<Identity>,
+    meta: Option<RequestMeta>,
+    method: Method,
+    route: Option<MatchedPath>,
+}
+
+impl Who {
+    fn of(parts: &Parts) -> Self {
+        Self {
+            identity: parts.extensions.get().cloned(),
+            meta: parts.extensions.get().cloned(),
+            method: parts.method.clone(),
+            route: parts.extensions.get().cloned(),
+        }
+    }
+
+    fn log_refusal(&self, response: &Response) {
+        let actor = match &self.identity {
+            Some(Identity::Known(actor)) => actor.key(),
+            Some(Identity::Refused(_)) => "an invalid credential".to_owned(),
+            None => Actor::Anonymous.key(),
+        };
+        let code = response.extensions().get::<Pending>();
+        let code = code.map(|Pending(error)| error.code.as_str());
+        let meta = self.meta.as_ref();
+        let request_id = meta.map(|meta| meta.request_id.to_string());
+        let address = meta.and_then(|meta| meta.address.clone());
+        let route = self.route.as_ref().map(MatchedPath::as_str);
+        tracing::info!(request_id, actor, address, method = %self.method, route, code, "a request was refused");
+    }
+}
+
+/// Refusals of the form of a request are for those who see the meeting that it is about: to others
+/// there is no such meeting, however wrong the request is. Everybody may come to the door, and a
+/// deleted meeting is there for who restores it; those two look by themselves.
+pub(crate) async fn hide_meetings(
+    State(app): State<App>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let path = request.uri().path();
+    let id: Option<MeetingId> = path
+        .strip_prefix("/api/meetings/")
+        .filter(|rest| !rest.ends_with("/join") && !rest.ends_with("/restore"))
+        .and_then(|rest| rest.split('/').next())
+        .and_then(|id| id.parse().ok());
+    let Some(id) = id else {
+        return next.run(request).await;
+    };
+    let (mut parts, body) = request.into_parts();
+    let Ok(Caller(ctx)) = Caller::from_request_parts(&mut parts, &app).await else {
+        return next.run(Request::from_parts(parts, body)).await;
+    };
+    let response = next.run(Request::from_parts(parts, body)).await;
+    if !matches!(response.status().as_u16(), 400 | 408 | 413 | 415 | 422) {
+        return response;
+    }
+    match app.meeting_access(&ctx, id, MeetingAction::Read).await {
+        Err(error) if error.code == Code::NotFound => Failure::from(error).into_response(),
+        _ => response,
+    }
 }
 
 /// Refuses who is nobody where the document asks for somebody, before anything else of the request

@@ -144,12 +144,35 @@ async fn metrics_page(
     metrics::gauge!("meetmind_db_pool_open").set(f64::from(open));
     metrics::gauge!("meetmind_event_listeners").set(app.bus().listeners() as f64);
     metrics::gauge!("meetmind_draining").set(if app.is_draining() { 1.0 } else { 0.0 });
+    gauges_of_database(&app).await;
     let mut response = handle.render().into_response();
     response.headers_mut().insert(
         header::CONTENT_TYPE,
         HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"),
     );
     response
+}
+
+/// What is counted where it is kept. A database that cannot be reached makes it unknown, not old.
+async fn gauges_of_database(app: &App) {
+    let unknown = |error: &Error| {
+        tracing::warn!(
+            code = error.code.as_str(),
+            "the database could not be counted"
+        );
+        f64::NAN
+    };
+    let live = app.meetings_live().await;
+    let live = live.map_or_else(|error| unknown(&error), |count| count as f64);
+    metrics::gauge!("meetmind_meetings_live").set(live);
+    let ages = app.jobs_oldest_due_s().await;
+    let ages = ages.unwrap_or_else(|error| {
+        let unknown = unknown(&error);
+        [("deliveries", unknown), ("others", unknown)]
+    });
+    for (lane, age) in ages {
+        metrics::gauge!("meetmind_jobs_oldest_due_seconds", "lane" => lane).set(age);
+    }
 }
 
 #[cfg(test)]

@@ -1,19 +1,21 @@
 //! `Idempotency-Key` on POST under `/api`: the first request with a key runs, a repetition is
 //! answered with what the first one was.
 //!
-//! Between the end of the work and the writing down of its answer a killed process leaves a
-//! short window in which a repetition runs again; every other way to lose an answer is covered.
+//! That the work was done is written down in its own transaction; the answer follows. A process
+//! killed in between leaves a key whose repetition is told that the work was done, and never does
+//! it again. A kept answer is given only to who may still do what was allowed then.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{FromRequestParts, Request, State};
-use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use meetmind_app::{App, Repetition};
-use meetmind_core::{Actor, Code, Ctx, Error};
+use meetmind_core::{Actor, Code, Ctx, Error, Grant, Once};
 use meetmind_store::{IdempotencyClaim, IdempotencyRow};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -40,8 +42,8 @@ pub(crate) async fn replay(State(app): State<App>, request: Request, next: Next)
     }
 }
 
-/// Whether the request has a key that counts. Nobody in particular has no keys; joining may be
-/// repeated as it is and must give a fresh token; a stream cannot be kept.
+/// Whether the request has a key that counts. Joining sees to it itself: a repetition must give a
+/// fresh token. A stream cannot be kept.
 fn applies(request: &Request) -> bool {
     let path = request.uri().path();
     let streams = request
@@ -63,33 +65,29 @@ fn applies(request: &Request) -> bool {
 async fn keyed(app: App, request: Request, next: Next) -> Result<Response, Failure> {
     let (mut parts, body) = request.into_parts();
     let Caller(ctx) = Caller::from_request_parts(&mut parts, &app).await?;
-    let key = {
-        let mut values = parts.headers.get_all(&KEY).iter();
-        match (
-            values.next().and_then(|value| value.to_str().ok()),
-            values.next(),
-        ) {
-            (Some(key), None) => key.to_owned(),
-            _ => {
-                return Err(Error::invalid(
-                    "Idempotency-Key",
-                    "must be one value of visible ASCII characters",
-                )
-                .into());
-            }
-        }
-    };
+    let key = key(&parts.headers)?.unwrap_or_default();
     let body = to_bytes(body, BODY_MAX)
         .await
         .map_err(|_| Error::new(Code::PayloadTooLarge, "the body is larger than the limit"))?;
-    let hash = request_hash(&parts.method, &parts.uri, &body);
+    let hash = request_hash(&ctx.actor, &parts.method, &parts.uri, &body);
     match app.idempotency_begin(&ctx, &key, hash).await? {
-        Repetition::Answered(row) => again(row),
+        Repetition::Answered(row) => {
+            let answer: Answer = row
+                .response
+                .as_deref()
+                .and_then(|text| serde_json::from_str(text).ok())
+                .unwrap_or_default();
+            app.idempotency_recheck(&ctx, &answer.granted).await?;
+            again(row, answer.kept)
+        }
         Repetition::First(claim) => {
+            let once = Once::new(claim.actor.clone(), claim.key.clone(), claim.created_at);
+            let once = Arc::new(once);
+            parts.extensions.insert(Arc::clone(&once));
             let request = Request::from_parts(parts, Body::from(body));
             // Its own task: when the client goes away, the work still comes to its end and its
             // answer is kept for the repetition.
-            let task = tokio::spawn(first(app, ctx, claim, request, next));
+            let task = tokio::spawn(first(app, ctx, claim, once, request, next));
             match task.await {
                 Ok(response) => Ok(response),
                 Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
@@ -99,9 +97,27 @@ async fn keyed(app: App, request: Request, next: Next) -> Result<Response, Failu
     }
 }
 
-fn request_hash(method: &Method, uri: &axum::http::Uri, body: &Bytes) -> Vec<u8> {
+/// The key of a request.
+pub(crate) fn key(headers: &HeaderMap) -> Result<Option<String>, Failure> {
+    let mut values = headers.get_all(&KEY).iter();
+    match (values.next(), values.next()) {
+        (None, _) => Ok(None),
+        (Some(value), None) if value.to_str().is_ok() => Ok(value.to_str().ok().map(str::to_owned)),
+        _ => Err(Error::invalid(
+            "Idempotency-Key",
+            "must be one value of visible ASCII characters",
+        )
+        .into()),
+    }
+}
+
+/// All that makes it this request. An administrator's request is another one than that of the same
+/// person without the office.
+fn request_hash(actor: &Actor, method: &Method, uri: &Uri, body: &Bytes) -> Vec<u8> {
+    let office = if actor.is_admin() { "admin" } else { "" };
+    let query = uri.query().unwrap_or_default();
     let mut hash = Sha256::new();
-    for part in [method.as_str(), uri.path(), uri.query().unwrap_or_default()] {
+    for part in [office, method.as_str(), uri.path(), query] {
         hash.update(part.as_bytes());
         hash.update([0]);
     }
@@ -114,6 +130,7 @@ async fn first(
     app: App,
     ctx: Ctx,
     claim: IdempotencyClaim,
+    once: Arc<Once>,
     request: Request,
     next: Next,
 ) -> Response {
@@ -135,7 +152,8 @@ async fn first(
         .and_then(|value| value.to_str().ok())
         .map(str::to_owned);
     let status = response.status().as_u16();
-    let text = serde_json::to_string(&kept).unwrap_or_default();
+    let granted = once.granted();
+    let text = serde_json::to_string(&Answer { kept, granted }).unwrap_or_default();
     end(&app, &ctx, &claim, Some((status, location, text))).await;
     response
 }
@@ -169,8 +187,16 @@ fn is_kept(response: &Response) -> bool {
         )
 }
 
-/// The part of an answer that is kept besides its status and `Location`.
-#[derive(Debug, Serialize, Deserialize)]
+/// What is kept of an answer besides its status and `Location`.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Answer {
+    kept: Kept,
+    /// What the policy allowed on the way to it.
+    granted: Vec<Grant>,
+}
+
+/// The answer itself.
+#[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Kept {
     /// A body with these headers.
@@ -185,7 +211,8 @@ enum Kept {
         message: String,
         details: Option<serde_json::Value>,
     },
-    /// It held a secret, or was too large.
+    /// It held a secret, was too large, or was lost with the process.
+    #[default]
     Withheld,
 }
 
@@ -229,12 +256,7 @@ impl Kept {
 }
 
 /// The answer of a request that came before.
-fn again(row: IdempotencyRow) -> Result<Response, Failure> {
-    let kept = row
-        .response
-        .as_deref()
-        .and_then(|text| serde_json::from_str(text).ok())
-        .unwrap_or(Kept::Withheld);
+fn again(row: IdempotencyRow, kept: Kept) -> Result<Response, Failure> {
     let mut response = match kept {
         Kept::Body {
             content_type,
@@ -272,7 +294,7 @@ fn again(row: IdempotencyRow) -> Result<Response, Failure> {
                 Code::Conflict,
                 "this request was carried out; its answer is not kept",
             )
-            .with_details(serde_json::json!({ "location": row.location, "status": row.status }))
+            .with_details(serde_json::json!({ "location": row.location, "status": row.status.filter(|status| *status != 0) }))
             .into());
         }
     };

@@ -21,3 +21,4 @@ pub use health::{metrics_install, metrics_upkeep};
 pub use openapi::{asyncapi_document, error_reference, openapi_document};
 pub use reply::{Failure, Reply};
 pub use router::{Settings, router, router_as};
+pub use ws::Place;

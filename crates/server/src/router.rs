@@ -62,6 +62,7 @@ pub(crate) fn documented() -> OpenApiRouter<App> {
 pub fn router(app: App, settings: &Settings) -> Router {
     let (api, _document) = documented().split_for_parts();
     api.layer(from_fn_with_state(app.clone(), idempotency::replay))
+        .layer(from_fn_with_state(app.clone(), gate::hide_meetings))
         .layer(from_fn(gate::refuse_nobody))
         .merge(ws::router(settings))
         .merge(rtc::router())

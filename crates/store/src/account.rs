@@ -60,6 +60,7 @@ statements! {
     ANONYMISE_HIGHLIGHTS = "UPDATE highlights SET speaker = $2 WHERE id IN (SELECT c.source_id FROM citations c
         JOIN segments s ON s.id = c.segment_id JOIN participants p ON p.id = s.participant_id WHERE c.kind = 'highlight' AND p.user_id = $1)";
     ANONYMISE_SEGMENTS = "UPDATE segments SET speaker = $2, updated_at = $3 WHERE participant_id IN (SELECT id FROM participants WHERE user_id = $1)";
+    ANONYMISE_SEGMENT_CHANGES = "UPDATE segment_changes SET speaker = $2 WHERE participant_id IN (SELECT id FROM participants WHERE user_id = $1)";
     ANONYMISE_MESSAGES = "UPDATE messages SET author = $2 WHERE participant_id IN (SELECT id FROM participants WHERE user_id = $1)";
     ANONYMISE_ACTIONS = "UPDATE actions SET owner = $2, owner_user_id = NULL, updated_at = $3 WHERE owner_user_id = $1
         OR EXISTS (SELECT 1 FROM participants p WHERE p.meeting_id = actions.meeting_id AND p.user_id = $1 AND p.name = actions.owner)";
@@ -174,6 +175,7 @@ impl Conn {
         let memories = execute!(self, ERASE_ABOUT_MEMORIES, user_id)?;
         let highlights = execute!(self, ANONYMISE_HIGHLIGHTS, user_id, name)?;
         let segments = execute!(self, ANONYMISE_SEGMENTS, user_id, name, now)?;
+        let changes = execute!(self, ANONYMISE_SEGMENT_CHANGES, user_id, name)?;
         let messages = execute!(self, ANONYMISE_MESSAGES, user_id, name)?;
         let actions = execute!(self, ANONYMISE_ACTIONS, user_id, name, now)?;
         let participants = execute!(self, ANONYMISE_PARTICIPANTS, user_id, name, now)?;
@@ -183,6 +185,7 @@ impl Conn {
             ("memories_about_me", memories),
             ("highlights", highlights),
             ("segments", segments),
+            ("segment_changes", changes),
             ("messages", messages),
             ("actions", actions),
             ("participants", participants),

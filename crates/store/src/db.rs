@@ -203,6 +203,40 @@ impl Store {
         }
     }
 
+    /// The settings that decide what a power cut may cost, by the engine's own names, as they are
+    /// in force.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn durability(&self) -> Result<Vec<(&'static str, String)>> {
+        let mut settings = Vec::new();
+        match &self.db {
+            Db::Sqlite { write, .. } => {
+                let mode: String = sqlx::query_scalar("PRAGMA journal_mode")
+                    .fetch_one(write)
+                    .await?;
+                settings.push(("journal_mode", mode));
+                let level: i64 = sqlx::query_scalar("PRAGMA synchronous")
+                    .fetch_one(write)
+                    .await?;
+                let word = ["off", "normal", "full", "extra"];
+                let word = usize::try_from(level).ok().and_then(|at| word.get(at));
+                settings.push(("synchronous", word.copied().unwrap_or("unknown").to_owned()));
+            }
+            Db::Postgres(pool) => {
+                for (name, statement) in [
+                    ("fsync", "SHOW fsync"),
+                    ("synchronous_commit", "SHOW synchronous_commit"),
+                    ("full_page_writes", "SHOW full_page_writes"),
+                ] {
+                    let value = sqlx::query_scalar(statement).fetch_one(pool).await?;
+                    settings.push((name, value));
+                }
+            }
+        }
+        Ok(settings)
+    }
+
     /// Connections in use and open, for the metrics.
     pub fn pool_use(&self) -> (usize, u32) {
         match &self.db {

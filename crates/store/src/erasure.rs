@@ -5,8 +5,8 @@
 //! words without a foreign key (events, deliveries, jobs, kept answers) is found by the ids in it.
 
 use meetmind_core::{
-    DeliveryId, EventTopic, MeetingId, MemoryId, MessageId, ParticipantId, RunId, SegmentId,
-    Timestamp, UserId,
+    DeliveryId, EventTopic, Id, MeetingId, MemoryId, MessageId, ParticipantId, RunId, SegmentId,
+    UserId,
 };
 use serde_json::Value;
 use sqlx::types::Json;
@@ -51,13 +51,14 @@ statements! {
     ERASE_SUMMARIES = "DELETE FROM summaries WHERE meeting_id = $1";
     ERASE_HIGHLIGHTS = "DELETE FROM highlights WHERE meeting_id = $1";
     ERASE_TOPICS = "DELETE FROM topics WHERE meeting_id = $1";
+    ERASE_SEGMENT_CHANGES = "DELETE FROM segment_changes WHERE segment_id IN (SELECT id FROM segments WHERE meeting_id = $1)";
     ERASE_SEGMENTS = "DELETE FROM segments WHERE meeting_id = $1";
     ERASE_MESSAGES = "DELETE FROM messages WHERE meeting_id = $1";
     ERASE_CONSENTS = "DELETE FROM consents WHERE meeting_id = $1";
     ERASE_PARTICIPANTS = "DELETE FROM participants WHERE meeting_id = $1";
-    ERASE_DELIVERIES = "DELETE FROM deliveries WHERE created_at >= $1 AND CAST(payload AS TEXT) LIKE $2 ESCAPE '!'";
-    ERASE_JOBS = "DELETE FROM jobs WHERE CAST(payload AS TEXT) LIKE $1 ESCAPE '!'";
-    ERASE_ANSWERS_KEPT = "DELETE FROM idempotency_keys WHERE created_at >= $1 AND (response LIKE $2 ESCAPE '!' OR location LIKE $2 ESCAPE '!')";
+    // Deliveries' jobs name nothing but their delivery; the others are few.
+    ERASE_JOBS = "DELETE FROM jobs WHERE webhook_id IS NULL AND failed_at IS NULL AND CAST(payload AS TEXT) LIKE $1 ESCAPE '!'";
+    ERASE_JOBS_FAILED = "DELETE FROM jobs WHERE failed_at IS NOT NULL AND CAST(payload AS TEXT) LIKE $1 ESCAPE '!'";
     // The rows stay, because a topic counts without gaps; their words go.
     EVENTS_BLANK = "UPDATE events SET data = $2 WHERE topic = $1 AND CAST(data AS TEXT) LIKE $3 ESCAPE '!'";
     EVENT_BLANK = "UPDATE events SET data = $3 WHERE topic = $1 AND seq = $2";
@@ -66,11 +67,13 @@ statements! {
     WORDS_MEMORY_CHANGES = concat!("DELETE FROM memory_changes WHERE memory_id IN ", cites_participant!("memory"));
     WORDS_MEMORIES = concat!("DELETE FROM memories WHERE id IN ", cites_participant!("memory"));
     WORDS_HIGHLIGHTS = concat!("DELETE FROM highlights WHERE id IN ", cites_participant!("highlight"));
+    // Also what was ascribed to the participant before somebody corrected it; a segment takes its own history along.
+    WORDS_SEGMENT_CHANGES = "DELETE FROM segment_changes WHERE participant_id = $1 OR segment_id IN (SELECT id FROM segments WHERE participant_id = $1)";
     WORDS_SEGMENTS = "DELETE FROM segments WHERE participant_id = $1";
     WORDS_ANSWERS = "SELECT id, segment_ids FROM messages WHERE meeting_id = $1 AND kind = 'answer' ORDER BY id";
     WORDS_MESSAGE_DELETE = "DELETE FROM messages WHERE id = $1";
-    WORDS_DELIVERIES = "SELECT id, payload FROM deliveries WHERE created_at >= $1 AND CAST(payload AS TEXT) LIKE $2 ESCAPE '!'
-        AND (id > $3 OR $3 IS NULL) ORDER BY id LIMIT $4";
+    WORDS_DELIVERIES = "SELECT d.id, d.payload FROM delivery_mentions n JOIN deliveries d ON d.id = n.delivery_id
+        WHERE n.about = $1 AND (n.delivery_id > $2 OR $2 IS NULL) ORDER BY n.delivery_id LIMIT $3";
     WORDS_DELIVERY_DELETE = "DELETE FROM deliveries WHERE id = $1";
 }
 
@@ -95,6 +98,7 @@ impl Conn {
             ("summaries", ERASE_SUMMARIES),
             ("highlights", ERASE_HIGHLIGHTS),
             ("topics", ERASE_TOPICS),
+            ("segment_changes", ERASE_SEGMENT_CHANGES),
             ("segments", ERASE_SEGMENTS),
             ("messages", ERASE_MESSAGES),
             ("consents", ERASE_CONSENTS),
@@ -128,28 +132,20 @@ impl Conn {
         Ok(rows.into_iter().map(|(id,)| id).collect())
     }
 
-    /// Erases webhook deliveries, jobs and kept answers that carry the text `needle`, such as an
-    /// id; `since` bounds the search in time.
+    /// Erases webhook deliveries, jobs and kept answers that name `about`, a meeting or a memory.
     ///
     /// # Errors
     /// When the database refuses.
-    pub async fn erasure_copies(
-        &mut self,
-        needle: &str,
-        since: Timestamp,
-    ) -> Result<ErasureCounts> {
-        let pattern = like_anywhere(needle);
-        let pattern = pattern.as_str();
+    pub async fn erasure_copies(&mut self, about: impl Id) -> Result<ErasureCounts> {
+        let needle = about.to_string();
+        let (deliveries, answers) = self.copies_erase(about.uuid(), &needle).await?;
+        let pattern = like_anywhere(&needle);
+        let jobs = execute!(self, ERASE_JOBS, pattern.as_str())?
+            + execute!(self, ERASE_JOBS_FAILED, pattern.as_str())?;
         Ok(vec![
-            (
-                "webhook_deliveries",
-                execute!(self, ERASE_DELIVERIES, since, pattern)?,
-            ),
-            ("jobs", execute!(self, ERASE_JOBS, pattern)?),
-            (
-                "kept_answers",
-                execute!(self, ERASE_ANSWERS_KEPT, since, pattern)?,
-            ),
+            ("webhook_deliveries", deliveries),
+            ("jobs", jobs),
+            ("kept_answers", answers),
         ])
     }
 
@@ -209,6 +205,7 @@ impl Conn {
             ("memory_changes", WORDS_MEMORY_CHANGES),
             ("memories", WORDS_MEMORIES),
             ("highlights", WORDS_HIGHLIGHTS),
+            ("segment_changes", WORDS_SEGMENT_CHANGES),
             ("segments", WORDS_SEGMENTS),
         ];
         let mut counts = Vec::with_capacity(steps.len());
@@ -239,26 +236,18 @@ impl Conn {
         Ok(())
     }
 
-    /// Webhook deliveries that carry `needle`, made at or after `since`, in the order of their ids.
+    /// Webhook deliveries that name a meeting, in the order of their ids.
     ///
     /// # Errors
     /// When the database cannot be reached.
     pub async fn words_deliveries(
         &mut self,
-        needle: &str,
-        since: Timestamp,
+        id: MeetingId,
         after: Option<DeliveryId>,
         limit: i64,
     ) -> Result<Vec<(DeliveryId, Value)>> {
-        let pattern = like_anywhere(needle);
-        let rows: Vec<(DeliveryId, Json<Value>)> = fetch_all!(
-            self,
-            WORDS_DELIVERIES,
-            since,
-            pattern.as_str(),
-            after,
-            limit
-        )?;
+        let rows: Vec<(DeliveryId, Json<Value>)> =
+            fetch_all!(self, WORDS_DELIVERIES, id, after, limit)?;
         Ok(rows.into_iter().map(|(id, data)| (id, data.0)).collect())
     }
 

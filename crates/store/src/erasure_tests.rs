@@ -1,15 +1,16 @@
 //! Erasing reaches every table that holds words, by key or by copy, and nothing beyond.
 
 use meetmind_core::{
-    AgentId, Attribution, ConsentPolicy, Id, Meeting, MeetingAccess, MeetingRole, MeetingStatus,
-    MemoryMode, Participant, ParticipantState, Segment, WebhookId,
+    AgentId, Attribution, ConsentPolicy, Delivery, DeliveryStatus, Id, Meeting, MeetingAccess,
+    MeetingRole, MeetingStatus, MemoryMode, Participant, ParticipantState, Segment, Timestamp,
+    WebhookId,
 };
 use serde_json::json;
 
 use super::*;
-use crate::both_engines;
 use crate::db::{execute, fetch_one};
 use crate::testing::TestDb;
+use crate::{IdempotencyClaim, both_engines};
 
 fn id<T: Id>(number: u128) -> T {
     T::from_uuid(uuid::Uuid::from_u128(number))
@@ -133,24 +134,37 @@ async fn meeting(tx: &mut Conn, base: u128) {
     .expect("a run event");
     let about =
         json!({ "data": { "meeting_id": meeting_id, "segment_ids": [id::<SegmentId>(base + 1)] } });
-    execute!(
-        tx,
-        "INSERT INTO deliveries (id, webhook_id, event_type, payload, status, attempts, created_at, updated_at) VALUES ($1, $2, 'x', $3, 'pending', 0, $4, $4)",
-        id::<DeliveryId>(base + 1), id::<WebhookId>(1), Json(&about), AT
-    )
-    .expect("a delivery");
+    let delivery = Delivery {
+        id: id(base + 1),
+        webhook_id: id(1),
+        event_type: "x".to_owned(),
+        payload: about.clone(),
+        status: DeliveryStatus::Pending,
+        attempts: 0,
+        next_attempt_at: None,
+        created_at: AT,
+        updated_at: AT,
+    };
+    tx.delivery_insert(&delivery).await.expect("a delivery");
     execute!(
         tx,
         "INSERT INTO jobs (id, kind, payload, run_at, attempts, max_attempts, created_at) VALUES ($1, 'notes_final', $2, $3, 0, 5, $3)",
         id::<meetmind_core::JobId>(base + 1), Json(&about), AT
     )
     .expect("a job");
-    execute!(
-        tx,
-        "INSERT INTO idempotency_keys (actor, key, request_hash, status, response, created_at) VALUES ('user:x', $1, $2, 201, $3, $4)",
-        meeting_id.to_string(), vec![1u8], about.to_string(), AT
-    )
-    .expect("a kept answer");
+    let claim = IdempotencyClaim {
+        actor: "user:x".to_owned(),
+        key: meeting_id.to_string(),
+        request_hash: vec![1],
+        created_at: AT,
+    };
+    let zero = Timestamp::from_micros(0);
+    let reserved = tx.idempotency_reserve(&claim, zero, zero).await;
+    assert!(reserved.expect("a claim"));
+    let kept = tx
+        .idempotency_complete(&claim, 201, None, &about.to_string())
+        .await;
+    assert!(kept.expect("a kept answer"));
 }
 
 async fn memory(tx: &mut Conn, number: u128, meeting_id: Option<MeetingId>) {
@@ -203,7 +217,7 @@ both_engines!(a_meeting_goes_with_every_copy_and_its_neighbour_stays, db => {
     let meeting_id: MeetingId = id(1);
     assert_eq!(tx.erasure_run_ids(meeting_id).await.expect("ids"), [id(1)]);
     assert_eq!(tx.erasure_user_ids(meeting_id).await.expect("ids"), [id(1), id(2)]);
-    let copies = tx.erasure_copies(&meeting_id.to_string(), AT).await.expect("copies");
+    let copies = tx.erasure_copies(meeting_id).await.expect("copies");
     assert_eq!(copies, [("webhook_deliveries", 1), ("jobs", 1), ("kept_answers", 1)]);
     let counts = tx.erasure_meeting_rows(meeting_id).await.expect("counts");
     let count = |table: &str| counts.iter().find(|(name, _)| *name == table).map(|(_, rows)| *rows);
@@ -226,12 +240,11 @@ both_engines!(words_of_one_go_with_what_rests_on_them, db => {
     let mut tx = two_meetings(&db).await;
     assert_eq!(tx.words_memory_ids(id(2)).await.expect("ids"), [(id(2), id(2))]);
     let counts = tx.erasure_words_rows(id(2)).await.expect("counts");
-    assert_eq!(counts, [("memory_changes", 1), ("memories", 1), ("highlights", 1), ("segments", 1)]);
+    assert_eq!(counts, [("memory_changes", 1), ("memories", 1), ("highlights", 1), ("segment_changes", 0), ("segments", 1)]);
     assert_eq!(rows(&mut tx, "SELECT COUNT(*) FROM citations").await, 6);
-    let needle = id::<MeetingId>(1).to_string();
-    let found = tx.words_deliveries(&needle, AT, None, 10).await.expect("deliveries");
+    let found = tx.words_deliveries(id(1), None, 10).await.expect("deliveries");
     assert_eq!(found.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [id(1)]);
     tx.delivery_erase(id(1)).await.expect("an erasure");
-    assert_eq!(tx.words_deliveries(&needle, AT, None, 10).await.expect("deliveries"), []);
+    assert_eq!(tx.words_deliveries(id(1), None, 10).await.expect("deliveries"), []);
     assert_eq!(rows(&mut tx, "SELECT COUNT(*) FROM deliveries").await, 1);
 });

@@ -1,20 +1,33 @@
 //! Stored events: each topic counts from 1 without gaps.
 
+use std::collections::{BTreeMap, HashMap};
+
 use meetmind_core::{
     Event, EventKind, EventTopic, EventVersion, MeetingId, Proof, RunId, Timestamp, UserId,
 };
+use serde::Serialize;
 use serde_json::Value;
 use sqlx::types::Json;
 
 use crate::db::{execute, fetch_all, fetch_one, fetch_optional};
 use crate::statements::statements;
-use crate::{Conn, Result};
+use crate::{Conn, Engine, Result};
 
 statements! {
     // On Postgres the row lock lasts to the commit, so numbers become visible in their order.
     EVENT_TOPIC_ADVANCE = "INSERT INTO event_topics (topic, last_seq, first_seq) VALUES ($1, 1, 1)
         ON CONFLICT (topic) DO UPDATE SET last_seq = event_topics.last_seq + 1 RETURNING last_seq";
     EVENT_INSERT = "INSERT INTO events (topic, seq, at, kind, data) VALUES ($1, $2, $3, $4, $5)";
+    // In one order everywhere: two changes with events of the same topics do not wait for each other.
+    EVENT_TOPICS_ADVANCE_SQLITE(sqlite) = "INSERT INTO event_topics (topic, last_seq, first_seq) SELECT e.key, e.value, 1 FROM json_each($1) e WHERE TRUE
+        ON CONFLICT (topic) DO UPDATE SET last_seq = event_topics.last_seq + excluded.last_seq RETURNING topic, last_seq";
+    EVENT_TOPICS_ADVANCE_POSTGRES(postgres) = "INSERT INTO event_topics (topic, last_seq, first_seq)
+        SELECT e.key, e.value::bigint, 1 FROM jsonb_each_text($1) AS e (key, value) ORDER BY e.key
+        ON CONFLICT (topic) DO UPDATE SET last_seq = event_topics.last_seq + excluded.last_seq RETURNING topic, last_seq";
+    EVENT_INSERT_MANY_SQLITE(sqlite) = "INSERT INTO events (topic, seq, at, kind, data)
+        SELECT e.value ->> 'topic', e.value ->> 'seq', $2, e.value ->> 'kind', e.value -> 'data' FROM json_each($1) e";
+    EVENT_INSERT_MANY_POSTGRES(postgres) = "INSERT INTO events (topic, seq, at, kind, data)
+        SELECT e.topic, e.seq, $2, e.kind, e.data FROM jsonb_to_recordset($1) AS e (topic TEXT, seq BIGINT, kind TEXT, data JSONB)";
     EVENT_LIST = "SELECT topic, seq, at, kind, data FROM events WHERE topic = $1 AND seq > $2 ORDER BY seq LIMIT $3";
     EVENT_TOPIC_GET = "SELECT last_seq, first_seq FROM event_topics WHERE topic = $1";
     EVENT_TOPIC_TRIM = "UPDATE event_topics SET first_seq = $2 WHERE topic = $1 AND first_seq < $2";
@@ -28,6 +41,26 @@ statements! {
         WHERE s.id = $1 AND s.user_id = $2 AND s.revoked_at IS NULL AND s.expires_at > $3 AND u.disabled_at IS NULL";
     EVENT_KEY_LIVE = "SELECT 1 FROM api_keys k JOIN users u ON u.id = k.user_id
         WHERE k.id = $1 AND k.user_id = $2 AND k.revoked_at IS NULL AND (k.expires_at > $3 OR k.expires_at IS NULL) AND u.disabled_at IS NULL";
+}
+
+/// An event as the engines read it.
+#[derive(Serialize)]
+struct Row<'a> {
+    topic: &'a str,
+    seq: i64,
+    kind: EventKind,
+    data: &'a Value,
+}
+
+impl<'a> Row<'a> {
+    fn of(event: &'a Event) -> Self {
+        Self {
+            topic: &event.topic,
+            seq: event.seq,
+            kind: event.kind,
+            data: &event.data,
+        }
+    }
 }
 
 impl Conn {
@@ -62,6 +95,56 @@ impl Conn {
             kind,
             data,
         })
+    }
+
+    /// Appends many events, of any topics, in their order, and gives them back with their numbers.
+    /// Call inside the transaction of the change they report.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn event_append_many(
+        &mut self,
+        at: Timestamp,
+        events: Vec<(EventTopic, EventKind, Value)>,
+    ) -> Result<Vec<(EventTopic, Event)>> {
+        if events.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (advance, insert) = match self.engine() {
+            Engine::Sqlite => (EVENT_TOPICS_ADVANCE_SQLITE, EVENT_INSERT_MANY_SQLITE),
+            Engine::Postgres => (EVENT_TOPICS_ADVANCE_POSTGRES, EVENT_INSERT_MANY_POSTGRES),
+        };
+        let mut counts: BTreeMap<String, i64> = BTreeMap::new();
+        for (topic, ..) in &events {
+            *counts.entry(topic.to_string()).or_default() += 1;
+        }
+        let last: Vec<(String, i64)> = fetch_all!(self, advance, Json(&counts))?;
+        // The numbers that were taken, from the first on.
+        let mut next: HashMap<String, i64> = last
+            .into_iter()
+            .map(|(topic, last)| {
+                let count = counts.get(&topic).copied().unwrap_or_default();
+                (topic, last - count)
+            })
+            .collect();
+        let mut stored = Vec::with_capacity(events.len());
+        for (topic, kind, data) in events {
+            let name = topic.to_string();
+            let seq = next.entry(name.clone()).or_default();
+            *seq += 1;
+            let event = Event {
+                v: EventVersion::default(),
+                topic: name,
+                seq: *seq,
+                at,
+                kind,
+                data,
+            };
+            stored.push((topic, event));
+        }
+        let rows: Vec<Row<'_>> = stored.iter().map(|(_, event)| Row::of(event)).collect();
+        execute!(self, insert, Json(rows), at)?;
+        Ok(stored)
     }
 
     /// Up to `limit` events of a topic after `seq`, oldest first.

@@ -14,9 +14,11 @@ statements! {
         ON CONFLICT (actor, key) DO UPDATE SET request_hash = excluded.request_hash, status = NULL, location = NULL, response = NULL, created_at = excluded.created_at
         WHERE idempotency_keys.created_at < $5
         OR (idempotency_keys.status IS NULL AND idempotency_keys.created_at < $6 AND idempotency_keys.request_hash = excluded.request_hash)";
-    IDEMPOTENCY_GET = "SELECT request_hash, status, location, response FROM idempotency_keys WHERE actor = $1 AND key = $2";
+    IDEMPOTENCY_GET = "SELECT request_hash, status, location, response, created_at FROM idempotency_keys WHERE actor = $1 AND key = $2";
+    // Status 0: the work is committed, its answer is not written down yet.
+    IDEMPOTENCY_CARRY_OUT = "UPDATE idempotency_keys SET status = 0 WHERE actor = $1 AND key = $2 AND created_at = $3 AND status IS NULL";
     IDEMPOTENCY_COMPLETE = "UPDATE idempotency_keys SET status = $4, location = $5, response = $6
-        WHERE actor = $1 AND key = $2 AND created_at = $3 AND status IS NULL";
+        WHERE actor = $1 AND key = $2 AND created_at = $3 AND (status IS NULL OR status = 0)";
     IDEMPOTENCY_RELEASE = "DELETE FROM idempotency_keys WHERE actor = $1 AND key = $2 AND created_at = $3 AND status IS NULL";
     IDEMPOTENCY_TRIM = "DELETE FROM idempotency_keys WHERE created_at < $1";
 }
@@ -26,12 +28,14 @@ statements! {
 pub struct IdempotencyRow {
     /// SHA-256 of the request.
     pub request_hash: Vec<u8>,
-    /// The answer's HTTP status; `None` while the request is at work.
+    /// The answer's HTTP status; `None` while the request is at work, 0 once its work is committed.
     pub status: Option<i64>,
     /// The answer's `Location`.
     pub location: Option<String>,
     /// The rest of the answer, in the form the wire chose.
     pub response: Option<String>,
+    /// When the request came.
+    pub created_at: Timestamp,
 }
 
 /// A request with its key.
@@ -85,6 +89,20 @@ impl Conn {
         fetch_optional!(self, IDEMPOTENCY_GET, actor, key)
     }
 
+    /// Notes, in the transaction of the work itself, that a request was carried out.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn idempotency_carry_out(
+        &mut self,
+        actor: &str,
+        key: &str,
+        created_at: Timestamp,
+    ) -> Result<()> {
+        execute!(self, IDEMPOTENCY_CARRY_OUT, actor, key, created_at)?;
+        Ok(())
+    }
+
     /// Keeps the answer, if the claim is still this request's.
     ///
     /// # Errors
@@ -106,6 +124,10 @@ impl Conn {
             location,
             response
         )?;
+        if changed == 1 {
+            self.answer_mentions_insert(&claim.actor, &claim.key, location, response)
+                .await?;
+        }
         Ok(changed == 1)
     }
 

@@ -1,11 +1,12 @@
 //! Meetings and series.
 
 use meetmind_core::{
-    Meeting, MeetingId, MeetingRole, MeetingStatus, ParticipantId, ParticipantState, Series,
+    Id, Meeting, MeetingId, MeetingRole, MeetingStatus, ParticipantId, ParticipantState, Series,
     SeriesId, Timestamp, UserId,
 };
 use serde_json::Value;
 use sqlx::types::Json;
+use uuid::Uuid;
 
 use crate::db::{execute, fetch_all, fetch_optional};
 use crate::statements::statements;
@@ -16,6 +17,14 @@ macro_rules! meeting_columns {
     () => {
         "m.id, m.owner_id, m.series_id, m.title, m.description, m.status, m.starts_at, m.ends_at, m.time_zone, m.started_at, m.ended_at, \
          m.access, m.lobby, m.locked, m.consent_policy, m.memory_mode, m.memory_retention_days, m.glossary, m.version, m.created_at, m.updated_at, m.archived_at"
+    };
+}
+
+/// Whether the participant `p` is more than somebody at the door: who waits there, and who was
+/// removed, has no part in the meeting.
+macro_rules! inside {
+    () => {
+        "p.state <> 'removed' AND (p.state <> 'waiting' OR p.role IN ('host', 'cohost'))"
     };
 }
 
@@ -37,15 +46,16 @@ statements! {
         FROM meetings m LEFT JOIN participants p ON p.meeting_id = m.id AND p.id = $2 WHERE m.id = $1");
     MEETING_ACCESS_BY_AGENT = concat!("SELECT ", meeting_columns!(), ", p.id AS participant_id, p.role, p.state, p.name AS participant_name
         FROM meetings m LEFT JOIN participants p ON p.meeting_id = m.id AND p.agent_id = $2 WHERE m.id = $1");
-    // The text is matched with lower-cased LIKE on both engines; the caller escapes it.
+    // The text is matched with lower-cased LIKE on both engines; the caller escapes it. The order is that of the
+    // user's participants, which an index has: so SQLite seeks a page and sorts nothing.
     MEETING_LIST = concat!("SELECT ", meeting_columns!(), " FROM meetings m JOIN participants p ON p.meeting_id = m.id
-        WHERE p.user_id = $1 AND p.state <> 'removed' AND m.archived_at IS NULL
-        AND (m.id < $2 OR $2 IS NULL) AND (m.status = $3 OR $3 IS NULL) AND (m.series_id = $4 OR $4 IS NULL)
+        WHERE p.user_id = $1 AND ", inside!(), " AND m.archived_at IS NULL
+        AND m.id < $2 AND (m.status = $3 OR $3 IS NULL) AND (m.series_id = $4 OR $4 IS NULL)
         AND (coalesce(m.starts_at, m.created_at) >= $5 OR $5 IS NULL) AND (coalesce(m.starts_at, m.created_at) < $6 OR $6 IS NULL)
         AND (lower(m.title) LIKE $7 ESCAPE '!' OR lower(m.description) LIKE $7 ESCAPE '!' OR $7 IS NULL)
-        ORDER BY m.id DESC LIMIT $8");
-    MEETING_IDS_OF_SERIES = "SELECT m.id FROM meetings m JOIN participants p ON p.meeting_id = m.id
-        WHERE m.series_id = $1 AND p.user_id = $2 AND p.state <> 'removed' AND m.archived_at IS NULL ORDER BY m.id";
+        ORDER BY p.meeting_id DESC LIMIT $8");
+    MEETING_IDS_OF_SERIES = concat!("SELECT m.id FROM meetings m JOIN participants p ON p.meeting_id = m.id
+        WHERE m.series_id = $1 AND p.user_id = $2 AND ", inside!(), " AND m.archived_at IS NULL ORDER BY m.id");
     MEETING_SECRET_GET = "SELECT invite_code, context FROM meetings WHERE id = $1";
     MEETING_INVITE_SET = "UPDATE meetings SET invite_code = $2 WHERE id = $1";
     MEETING_CONTEXT_SET = "UPDATE meetings SET context = $2, updated_at = $3 WHERE id = $1";
@@ -55,12 +65,12 @@ statements! {
     SERIES_INSERT = "INSERT INTO series (id, owner_id, title, created_at, updated_at) VALUES ($1, $2, $3, $4, $5)";
     SERIES_GET = "SELECT id, owner_id, title, created_at, updated_at FROM series WHERE id = $1";
     // One's own series, and those of meetings one is in.
-    SERIES_LIST = "SELECT id, owner_id, title, created_at, updated_at FROM series s
+    SERIES_LIST = concat!("SELECT id, owner_id, title, created_at, updated_at FROM series s
         WHERE (s.owner_id = $1 OR EXISTS (SELECT 1 FROM meetings m JOIN participants p ON p.meeting_id = m.id
-            WHERE m.series_id = s.id AND p.user_id = $1 AND p.state <> 'removed' AND m.archived_at IS NULL))
-        AND (s.id < $2 OR $2 IS NULL) ORDER BY s.id DESC LIMIT $3";
-    SERIES_VISIBLE = "SELECT 1 FROM series s WHERE s.id = $1 AND (s.owner_id = $2 OR EXISTS (SELECT 1 FROM meetings m
-        JOIN participants p ON p.meeting_id = m.id WHERE m.series_id = s.id AND p.user_id = $2 AND p.state <> 'removed' AND m.archived_at IS NULL))";
+            WHERE m.series_id = s.id AND p.user_id = $1 AND ", inside!(), " AND m.archived_at IS NULL))
+        AND (s.id < $2 OR $2 IS NULL) ORDER BY s.id DESC LIMIT $3");
+    SERIES_VISIBLE = concat!("SELECT 1 FROM series s WHERE s.id = $1 AND (s.owner_id = $2 OR EXISTS (SELECT 1 FROM meetings m
+        JOIN participants p ON p.meeting_id = m.id WHERE m.series_id = s.id AND p.user_id = $2 AND ", inside!(), " AND m.archived_at IS NULL))");
     SERIES_UPDATE = "UPDATE series SET title = $2, updated_at = $3 WHERE id = $1";
     SERIES_DELETE = "DELETE FROM series WHERE id = $1";
 }
@@ -271,7 +281,7 @@ impl Conn {
             self,
             MEETING_LIST,
             user_id,
-            before,
+            before.map_or(Uuid::max(), Id::uuid),
             filter.status,
             filter.series_id,
             filter.from,
@@ -425,6 +435,40 @@ impl Conn {
 
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
+    use crate::Engine;
+    use crate::db::fetch_all;
+    use crate::testing::TestDb;
+
+    #[tokio::test]
+    async fn a_page_of_meetings_sorts_nothing() {
+        let db = TestDb::new(Engine::Sqlite)
+            .await
+            .expect("a test database")
+            .expect("SQLite is always there");
+        let mut conn = db.store.read().await.expect("a connection");
+        let none: Option<i64> = None;
+        let plan: Vec<(i64, i64, i64, String)> = fetch_all!(
+            conn,
+            sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {}", super::MEETING_LIST)),
+            Uuid::nil(),
+            Uuid::max(),
+            none,
+            none,
+            none,
+            none,
+            none,
+            50_i64
+        )
+        .expect("a plan");
+        let seek = "participants_by_user (user_id=? AND meeting_id<?)";
+        assert!(
+            plan[0].3.contains(seek) && !plan.iter().any(|step| step.3.contains("TEMP B-TREE")),
+            "{plan:?}"
+        );
+    }
+
     #[test]
     fn like_patterns_are_escaped() {
         assert_eq!(super::like_anywhere("50%_A!"), "%50!%!_a!!%");

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use meetmind_core::{
-    AgentId, EventTopic, MeetingId, Memory, MemoryChange, MemoryId, SegmentId, Timestamp, UserId,
+    AgentId, EventTopic, Id, MeetingId, Memory, MemoryChange, MemoryId, SegmentId, Timestamp,
+    UserId,
 };
 use sqlx::types::Json;
 
@@ -235,6 +236,9 @@ impl Conn {
         for (user_id, ids) in by_user {
             self.event_words_erase(EventTopic::User(user_id), &ids)
                 .await?;
+        }
+        for (id, _) in memories {
+            self.copies_erase(id.uuid(), &id.to_string()).await?;
         }
         Ok(deleted)
     }

@@ -159,6 +159,14 @@ impl Conn {
         )
     }
 
+    /// The counter of a key, if there is one.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn throttle_find(&mut self, key: &str) -> Result<Option<Throttle>> {
+        fetch_optional!(self, THROTTLE_GET, key)
+    }
+
     /// Sets the counter of a key.
     ///
     /// # Errors

@@ -1,7 +1,8 @@
 //! Participants and the consent ledger.
 
 use meetmind_core::{
-    AgentId, Consent, ConsentId, MeetingId, Participant, ParticipantId, Timestamp, UserId,
+    AgentId, Consent, ConsentId, ConsentState, MeetingId, MeetingRole, Participant, ParticipantId,
+    SeriesId, Timestamp, UserId,
 };
 
 use crate::db::{execute, fetch_all, fetch_optional};
@@ -28,7 +29,11 @@ statements! {
         AND state NOT IN ('waiting', 'removed') ORDER BY id LIMIT $3");
     INVITEE_BY_ID = "SELECT id, name FROM users WHERE id = $1 AND disabled_at IS NULL";
     INVITEE_BY_EMAIL = "SELECT id, name FROM users WHERE email = $1 AND disabled_at IS NULL";
-    PARTICIPANT_USER_IDS = "SELECT user_id FROM participants WHERE meeting_id = $1 AND user_id IS NOT NULL AND state <> 'removed'";
+    // The meetings of a series in which everybody on the list of one meeting, agents aside, takes part as well.
+    MEETING_IDS_OF_ROOM = "SELECT m.id FROM meetings m WHERE m.series_id = $2 AND NOT EXISTS (SELECT 1 FROM participants r
+        WHERE r.meeting_id = $1 AND r.role <> 'agent' AND r.state <> 'removed' AND NOT EXISTS (SELECT 1 FROM participants o
+            WHERE o.meeting_id = m.id AND o.user_id = r.user_id AND o.state NOT IN ('removed', 'waiting')))";
+    PARTICIPANT_COUNT_GUESTS = "SELECT COUNT(*) FROM participants WHERE meeting_id = $1 AND user_id IS NULL AND agent_id IS NULL AND state IN ('waiting', 'joined')";
     PARTICIPANT_LEAVE_ALL = "UPDATE participants SET state = 'left', left_at = $2, updated_at = $2 WHERE meeting_id = $1 AND state = 'joined'";
     // Who was never let in has no part in the record.
     PARTICIPANT_DOOR_CLEAR = "DELETE FROM participants WHERE meeting_id = $1 AND state = 'waiting'";
@@ -36,6 +41,9 @@ statements! {
     CONSENT_INSERT = "INSERT INTO consents (id, meeting_id, participant_id, transcript, recording, memory, actor, at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
     CONSENT_CURRENT = "SELECT id, meeting_id, participant_id, transcript, recording, memory, actor, at FROM consents
         WHERE participant_id = $1 ORDER BY id DESC LIMIT 1";
+    CONSENT_STANDING = "SELECT p.role, c.transcript, c.memory FROM participants p
+        LEFT JOIN consents c ON c.id = (SELECT n.id FROM consents n WHERE n.participant_id = p.id ORDER BY n.id DESC LIMIT 1)
+        WHERE p.meeting_id = $1 AND p.id = $2";
     CONSENT_LIST = "SELECT id, meeting_id, participant_id, transcript, recording, memory, actor, at FROM consents
         WHERE meeting_id = $1 AND (id > $2 OR $2 IS NULL) ORDER BY id LIMIT $3";
 }
@@ -175,13 +183,27 @@ impl Conn {
         fetch_optional!(self, INVITEE_BY_EMAIL, email)
     }
 
-    /// The accounts that have a part in a meeting.
+    /// The meetings of a series in which everybody in the room of one meeting takes part: a guest
+    /// is nobody elsewhere, and agents do not count.
     ///
     /// # Errors
     /// When the database cannot be reached.
-    pub async fn participant_user_ids(&mut self, meeting_id: MeetingId) -> Result<Vec<UserId>> {
-        let rows: Vec<(UserId,)> = fetch_all!(self, PARTICIPANT_USER_IDS, meeting_id)?;
+    pub async fn meeting_ids_of_room(
+        &mut self,
+        room: MeetingId,
+        series_id: SeriesId,
+    ) -> Result<Vec<MeetingId>> {
+        let rows: Vec<(MeetingId,)> = fetch_all!(self, MEETING_IDS_OF_ROOM, room, series_id)?;
         Ok(rows.into_iter().map(|(id,)| id).collect())
+    }
+
+    /// How many people without an account are in a meeting or wait at its door.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn participant_count_guests(&mut self, meeting_id: MeetingId) -> Result<i64> {
+        let row: Option<(i64,)> = fetch_optional!(self, PARTICIPANT_COUNT_GUESTS, meeting_id)?;
+        Ok(row.map_or(0, |(count,)| count))
     }
 
     /// Everybody leaves, as a meeting ends; who still waits at the door is taken off the list.
@@ -232,6 +254,19 @@ impl Conn {
     /// When the database cannot be reached.
     pub async fn consent_find(&mut self, participant_id: ParticipantId) -> Result<Option<Consent>> {
         fetch_optional!(self, CONSENT_CURRENT, participant_id)
+    }
+
+    /// A participant's role and what they agreed to: the transcript, the memory.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], or when the database cannot be reached.
+    pub async fn consent_standing(
+        &mut self,
+        meeting_id: MeetingId,
+        participant_id: ParticipantId,
+    ) -> Result<(MeetingRole, Option<ConsentState>, Option<ConsentState>)> {
+        fetch_optional!(self, CONSENT_STANDING, meeting_id, participant_id)?
+            .ok_or(Error::NotFound("participant"))
     }
 
     /// The ledger of a meeting, oldest first.

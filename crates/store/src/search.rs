@@ -4,7 +4,7 @@
 //! builds the engine's expression from quoted terms. Both engines stem English words.
 //! Ranking by embedding joins above, in the use cases, over the candidates found here.
 
-use meetmind_core::{MeetingId, Memory, Segment, SeriesId, Timestamp, UserId};
+use meetmind_core::{Id, MeetingId, Memory, ParticipantId, Segment, SeriesId, Timestamp, UserId};
 use uuid::Uuid;
 
 use crate::db::fetch_all;
@@ -16,12 +16,12 @@ use crate::{Conn, Engine, MemoryFilter, Result};
 /// The most terms of a query that count.
 const MAX_TERMS: usize = 32;
 
-/// Narrows a meeting `m` to those of the searcher `$1`: `$2` meeting, `$3` series, `$4` and `$5`
+/// Narrows a meeting `m` to those of the searcher `$1` (an account, or one participant): `$2` meeting, `$3` series, `$4` and `$5`
 /// when it was. The searcher's meetings are a list made once, not a join: SQLite would begin there
 /// and ask the index about every segment of them.
 macro_rules! visible {
     () => {
-        "WHERE m.id IN (SELECT p.meeting_id FROM participants p WHERE p.user_id = $1 AND p.state <> 'removed'
+        "WHERE m.id IN (SELECT p.meeting_id FROM participants p WHERE (p.user_id = $1 OR p.id = $1) AND p.state <> 'removed'
             AND (p.state <> 'waiting' OR p.role IN ('host', 'cohost')))
         AND m.archived_at IS NULL AND (m.id = $2 OR $2 IS NULL) AND (m.series_id = $3 OR $3 IS NULL)
         AND (coalesce(m.started_at, m.starts_at, m.created_at) >= $4 OR $4 IS NULL)
@@ -78,6 +78,23 @@ statements! {
     TOPIC_CONTAINING = containing!("x.id, NULL AS speaker, x.label AS text, x.created_at AS at", "topics", "x.label");
     ACTION_CONTAINING = containing!("x.id, x.owner AS speaker, x.text, x.created_at AS at", "actions", "x.text");
     DECISION_CONTAINING = containing!("x.id, NULL AS speaker, x.text, x.created_at AS at", "decisions", "x.text");
+}
+
+/// For whom is searched: an account in all its meetings, or a participant without one in theirs.
+/// Both are UUIDs of one source, so that no id is also one of the other kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Searcher(Uuid);
+
+impl From<UserId> for Searcher {
+    fn from(id: UserId) -> Self {
+        Self(id.uuid())
+    }
+}
+
+impl From<ParticipantId> for Searcher {
+    fn from(id: ParticipantId) -> Self {
+        Self(id.uuid())
+    }
 }
 
 /// The words of a query, as the index can look for them.
@@ -255,14 +272,14 @@ pub enum RowKind {
 }
 
 impl Conn {
-    /// Final segments of meetings the user takes part in that match, best first. With
+    /// Final segments of meetings the searcher takes part in that match, best first. With
     /// [`SearchMatch::Any`] these are the candidates for an answer over many meetings.
     ///
     /// # Errors
     /// When the database cannot be reached.
     pub async fn segment_search(
         &mut self,
-        user_id: UserId,
+        searcher: impl Into<Searcher>,
         terms: &SearchTerms,
         how: SearchMatch,
         scope: &SearchScope,
@@ -280,7 +297,7 @@ impl Conn {
         fetch_all!(
             self,
             statement,
-            user_id,
+            searcher.into().0,
             scope.meeting_id,
             scope.series_id,
             scope.from,
@@ -331,14 +348,14 @@ impl Conn {
         )
     }
 
-    /// Rows of a kind, in meetings the user takes part in, that hold the beginning of the
+    /// Rows of a kind, in meetings the searcher takes part in, that hold the beginning of the
     /// query's longest word, newest first. The speaker of the scope is left to the caller.
     ///
     /// # Errors
     /// When the database cannot be reached.
     pub async fn row_search(
         &mut self,
-        user_id: UserId,
+        searcher: impl Into<Searcher>,
         kind: RowKind,
         terms: &SearchTerms,
         scope: &SearchScope,
@@ -356,7 +373,7 @@ impl Conn {
         fetch_all!(
             self,
             statement,
-            user_id,
+            searcher.into().0,
             scope.meeting_id,
             scope.series_id,
             scope.from,

@@ -2,7 +2,9 @@
 
 use std::collections::HashSet;
 
-use meetmind_core::{EventTopic, MeetingId, ParticipantId, Segment, SegmentId, Timestamp};
+use meetmind_core::{
+    Attribution, EventTopic, Id, MeetingId, ParticipantId, Segment, SegmentId, Timestamp,
+};
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::types::Json;
@@ -22,40 +24,46 @@ macro_rules! segment_columns {
 }
 pub(crate) use segment_columns;
 
-/// An insert of one segment, with what follows it.
-macro_rules! segment_insert {
-    ($more:literal) => {
-        concat!(
-            "INSERT INTO segments (id, meeting_id, participant_id, speaker, text, start_ms, end_ms, confidence, language, is_final,
-            external_id, attribution, version, corrected_at, created_at, updated_at)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
-            $more
-        )
+/// The columns that many new segments at once are given.
+macro_rules! many_columns {
+    () => {
+        "id, meeting_id, participant_id, speaker, text, start_ms, end_ms, confidence, language, is_final, external_id, attribution, version, \
+         created_at, updated_at"
+    };
+}
+
+/// On Postgres a refused insert would end the transaction; so a doubled external id inserts nothing.
+macro_rules! unless_known {
+    () => {
+        " ON CONFLICT (meeting_id, external_id) WHERE external_id IS NOT NULL DO NOTHING RETURNING id"
     };
 }
 
 statements! {
-    SEGMENT_INSERT = segment_insert!("");
-    // On Postgres a refused insert would end the transaction; so a doubled external id inserts nothing.
-    SEGMENT_INSERT_ONCE = segment_insert!(" ON CONFLICT (meeting_id, external_id) WHERE external_id IS NOT NULL DO NOTHING");
     SEGMENT_UPDATE = "UPDATE segments SET participant_id = $2, speaker = $3, text = $4, start_ms = $5, end_ms = $6, confidence = $7, language = $8,
         is_final = $9, version = $10, corrected_at = $11, updated_at = $12 WHERE id = $1 AND version = $10 - 1";
     SEGMENT_GET = concat!("SELECT ", segment_columns!(), " FROM segments s WHERE s.meeting_id = $1 AND s.id = $2");
     SEGMENT_BY_EXTERNAL = concat!("SELECT ", segment_columns!(), " FROM segments s WHERE s.meeting_id = $1 AND s.external_id = $2");
     SEGMENT_FINALS = concat!("SELECT ", segment_columns!(), " FROM segments s WHERE s.meeting_id = $1 AND s.is_final ORDER BY s.start_ms, s.id");
+    SEGMENT_FINALS_BEFORE = concat!("SELECT ", segment_columns!(), " FROM segments s WHERE s.meeting_id = $1 AND (s.start_ms, s.id) < ($2, $3)
+        AND s.is_final ORDER BY s.start_ms DESC, s.id DESC LIMIT $4");
     // The row comparison is a seek in the index; a window that opens later begins its seek there.
     SEGMENT_LIST = concat!("SELECT ", segment_columns!(), " FROM segments s WHERE s.meeting_id = $1 AND (s.start_ms, s.id) > ($2, $3)
         AND (s.start_ms < $4 OR $4 IS NULL) AND (s.is_final = $5 OR $5 IS NULL) AND (s.speaker = $6 OR lower(s.speaker) = $7 OR $6 IS NULL)
         ORDER BY s.start_ms, s.id LIMIT $8");
     SEGMENT_DELETE = "DELETE FROM segments WHERE id = $1";
-    SEGMENT_IMPORT_SQLITE(sqlite) = "INSERT INTO segments (id, meeting_id, participant_id, speaker, text, start_ms, end_ms, confidence, is_final, attribution,
-        version, created_at, updated_at)
-        SELECT unhex(e.value ->> 'id'), $1, unhex(e.value ->> 'participant_id'), e.value ->> 'speaker', e.value ->> 'text', e.value ->> 'start_ms',
-        e.value ->> 'end_ms', e.value ->> 'confidence', TRUE, 'import', 1, $3, $3 FROM json_each($2) e";
-    SEGMENT_IMPORT_POSTGRES(postgres) = "INSERT INTO segments (id, meeting_id, participant_id, speaker, text, start_ms, end_ms, confidence, is_final, attribution,
-        version, created_at, updated_at)
-        SELECT e.id, $1, e.participant_id, e.speaker, e.text, e.start_ms, e.end_ms, e.confidence, TRUE, 'import', 1, $3, $3
-        FROM jsonb_to_recordset($2) AS e (id UUID, participant_id UUID, speaker TEXT, text TEXT, start_ms BIGINT, end_ms BIGINT, confidence DOUBLE PRECISION)";
+    SEGMENT_BY_EXTERNALS_SQLITE(sqlite) = concat!("SELECT ", segment_columns!(), " FROM segments s
+        WHERE s.meeting_id = $1 AND s.external_id IN (SELECT e.value FROM json_each($2) e)");
+    SEGMENT_BY_EXTERNALS_POSTGRES(postgres) = concat!("SELECT ", segment_columns!(), " FROM segments s
+        WHERE s.meeting_id = $1 AND s.external_id IN (SELECT e.value FROM jsonb_array_elements_text($2) AS e (value))");
+    SEGMENT_INSERT_MANY_SQLITE(sqlite) = concat!("INSERT INTO segments (", many_columns!(), ")
+        SELECT unhex(e.value ->> 'id'), unhex(e.value ->> 'meeting_id'), unhex(e.value ->> 'participant_id'), e.value ->> 'speaker', e.value ->> 'text',
+        e.value ->> 'start_ms', e.value ->> 'end_ms', e.value ->> 'confidence', e.value ->> 'language', e.value ->> 'is_final', e.value ->> 'external_id',
+        e.value ->> 'attribution', 1, $2, $2 FROM json_each($1) e WHERE TRUE", unless_known!());
+    SEGMENT_INSERT_MANY_POSTGRES(postgres) = concat!("INSERT INTO segments (", many_columns!(), ")
+        SELECT e.id, e.meeting_id, e.participant_id, e.speaker, e.text, e.start_ms, e.end_ms, e.confidence, e.language, e.is_final, e.external_id,
+        e.attribution, 1, $2, $2 FROM jsonb_to_recordset($1) AS e (id UUID, meeting_id UUID, participant_id UUID, speaker TEXT, text TEXT, start_ms BIGINT,
+        end_ms BIGINT, confidence DOUBLE PRECISION, language TEXT, is_final BOOLEAN, external_id TEXT, attribution TEXT)", unless_known!());
     SEGMENT_SPEAKERS = "SELECT id, name FROM participants WHERE meeting_id = $1 ORDER BY id LIMIT $2";
     // What a segment's erasure takes along. Summaries and topics are made anew by the next pass.
     HIGHLIGHT_ERASE = "DELETE FROM highlights WHERE id IN (SELECT source_id FROM citations WHERE segment_id = $1 AND kind = 'highlight')";
@@ -67,8 +75,6 @@ statements! {
     ANSWER_ERASE = "UPDATE messages SET text = '(erased)' WHERE meeting_id = $1 AND kind = 'answer' AND CAST(segment_ids AS TEXT) LIKE $2 ESCAPE '!'";
     EVENTS_NAMING = "SELECT seq, data FROM events WHERE topic = $1 AND (CAST(data AS TEXT) LIKE $2 ESCAPE '!' OR $2 IS NULL) ORDER BY seq";
     EVENT_REWRITE = "UPDATE events SET data = $3 WHERE topic = $1 AND seq = $2";
-    DELIVERIES_ERASE = "DELETE FROM deliveries WHERE CAST(payload AS TEXT) LIKE $1 ESCAPE '!'";
-    RESPONSES_ERASE = "DELETE FROM idempotency_keys WHERE response LIKE $1 ESCAPE '!'";
 }
 
 /// What a transcript is narrowed by.
@@ -84,25 +90,43 @@ pub struct SegmentFilter {
     pub is_final: Option<bool>,
 }
 
-/// One segment of an import.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct SegmentImport {
-    /// The id.
+/// A new segment as the engines read it.
+#[derive(Serialize)]
+struct NewRow<'a> {
     #[serde(serialize_with = "simple")]
-    pub id: SegmentId,
-    /// The participant who spoke, when it is one.
+    id: SegmentId,
+    #[serde(serialize_with = "simple")]
+    meeting_id: MeetingId,
     #[serde(serialize_with = "simple_option")]
-    pub participant_id: Option<ParticipantId>,
-    /// The speaker's name.
-    pub speaker: String,
-    /// The words.
-    pub text: String,
-    /// Milliseconds from the meeting's start.
-    pub start_ms: i64,
-    /// Milliseconds from the meeting's start; not before `start_ms`.
-    pub end_ms: i64,
-    /// 0 to 1, where the file tells.
-    pub confidence: Option<f64>,
+    participant_id: Option<ParticipantId>,
+    speaker: &'a str,
+    text: &'a str,
+    start_ms: i64,
+    end_ms: i64,
+    confidence: Option<f64>,
+    language: Option<&'a str>,
+    is_final: bool,
+    external_id: Option<&'a str>,
+    attribution: Attribution,
+}
+
+impl<'a> NewRow<'a> {
+    fn of(s: &'a Segment) -> Self {
+        Self {
+            id: s.id,
+            meeting_id: s.meeting_id,
+            participant_id: s.participant_id,
+            speaker: &s.speaker,
+            text: &s.text,
+            start_ms: s.start_ms,
+            end_ms: s.end_ms,
+            confidence: s.confidence,
+            language: s.language.as_deref(),
+            is_final: s.is_final,
+            external_id: s.external_id.as_deref(),
+            attribution: s.attribution,
+        }
+    }
 }
 
 /// How much an erasure took along.
@@ -137,44 +161,41 @@ fn simple_option<I: meetmind_core::Id, S: serde::Serializer>(
 }
 
 impl Conn {
-    /// Adds a segment.
+    /// Adds a segment that nobody knows yet.
     ///
     /// # Errors
-    /// [`Error::Duplicate`] when the meeting has a segment with the same external id.
+    /// [`Error::NotFound`] when the meeting has a segment with the same external id, or the
+    /// database refuses.
     pub async fn segment_insert(&mut self, s: &Segment) -> Result<()> {
-        self.segment_insert_with(SEGMENT_INSERT, s).await?;
+        let added = self
+            .segment_insert_many(std::slice::from_ref(s), s.created_at)
+            .await?;
+        if added.is_empty() {
+            return Err(Error::NotFound("place for the segment"));
+        }
         Ok(())
     }
 
-    /// Adds a segment unless the meeting has one with the same external id; gives whether it did.
+    /// Adds new segments at once, of any meetings, all made at `now`; leaves out those whose
+    /// meeting has one with the same external id, and gives the ids of the others. A thousand per
+    /// call is a good measure.
     ///
     /// # Errors
-    /// When the database refuses.
-    pub async fn segment_insert_once(&mut self, s: &Segment) -> Result<bool> {
-        Ok(self.segment_insert_with(SEGMENT_INSERT_ONCE, s).await? == 1)
-    }
-
-    async fn segment_insert_with(&mut self, statement: &'static str, s: &Segment) -> Result<u64> {
-        execute!(
-            self,
-            statement,
-            s.id,
-            s.meeting_id,
-            s.participant_id,
-            &s.speaker,
-            &s.text,
-            s.start_ms,
-            s.end_ms,
-            s.confidence,
-            &s.language,
-            s.is_final,
-            &s.external_id,
-            s.attribution,
-            s.version,
-            s.corrected_at,
-            s.created_at,
-            s.updated_at
-        )
+    /// When a meeting or a participant is gone, or the database refuses.
+    pub async fn segment_insert_many(
+        &mut self,
+        segments: &[Segment],
+        now: Timestamp,
+    ) -> Result<HashSet<SegmentId>> {
+        let statement = match self.engine() {
+            Engine::Sqlite => SEGMENT_INSERT_MANY_SQLITE,
+            Engine::Postgres => SEGMENT_INSERT_MANY_POSTGRES,
+        };
+        let mut rows: Vec<NewRow<'_>> = segments.iter().map(NewRow::of).collect();
+        // In one order everywhere: two calls with the same external ids do not wait for each other.
+        rows.sort_by_key(|row| (row.meeting_id, row.external_id));
+        let added: Vec<(SegmentId,)> = fetch_all!(self, statement, Json(&rows), now)?;
+        Ok(added.into_iter().map(|(id,)| id).collect())
     }
 
     /// Writes all that may change in a segment, if the row still has the version before
@@ -202,23 +223,6 @@ impl Conn {
         Ok(changed == 1)
     }
 
-    /// Adds many final segments of a file at once; a thousand per call is a good measure.
-    ///
-    /// # Errors
-    /// When the database refuses.
-    pub async fn segment_import(
-        &mut self,
-        meeting_id: MeetingId,
-        segments: &[SegmentImport],
-        now: Timestamp,
-    ) -> Result<u64> {
-        let statement = match self.engine() {
-            Engine::Sqlite => SEGMENT_IMPORT_SQLITE,
-            Engine::Postgres => SEGMENT_IMPORT_POSTGRES,
-        };
-        execute!(self, statement, meeting_id, Json(segments), now)
-    }
-
     /// One segment of a meeting.
     ///
     /// # Errors
@@ -239,6 +243,22 @@ impl Conn {
         fetch_optional!(self, SEGMENT_BY_EXTERNAL, meeting_id, external_id)
     }
 
+    /// The segments that a caller knows under these ids of its own.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn segment_find_externals(
+        &mut self,
+        meeting_id: MeetingId,
+        external_ids: &[&str],
+    ) -> Result<Vec<Segment>> {
+        let statement = match self.engine() {
+            Engine::Sqlite => SEGMENT_BY_EXTERNALS_SQLITE,
+            Engine::Postgres => SEGMENT_BY_EXTERNALS_POSTGRES,
+        };
+        fetch_all!(self, statement, meeting_id, Json(external_ids))
+    }
+
     /// A stretch of the transcript in the order it was said, after the segment that begins at
     /// `after.0` milliseconds and has the id `after.1`.
     ///
@@ -254,7 +274,7 @@ impl Conn {
         // Nothing sorts after the highest id, so this seeks the first segment at `from_ms`.
         let before_first = (filter.from_ms.unwrap_or(0) - 1, Uuid::max());
         let (start_ms, id) = match after {
-            Some((start_ms, id)) => (start_ms, meetmind_core::Id::uuid(id)).max(before_first),
+            Some((start_ms, id)) => (start_ms, id.uuid()).max(before_first),
             None => before_first,
         };
         let lower = filter.speaker.as_deref().map(str::to_lowercase);
@@ -278,6 +298,24 @@ impl Conn {
     /// When the database cannot be reached.
     pub async fn segment_finals(&mut self, meeting_id: MeetingId) -> Result<Vec<Segment>> {
         fetch_all!(self, SEGMENT_FINALS, meeting_id)
+    }
+
+    /// Up to `limit` final segments that were said before the one that begins at `before.0`
+    /// milliseconds and has the id `before.1`, the latest first.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn segment_finals_before(
+        &mut self,
+        meeting_id: MeetingId,
+        before: Option<(i64, SegmentId)>,
+        limit: i64,
+    ) -> Result<Vec<Segment>> {
+        let (start_ms, id) = match before {
+            Some((start_ms, id)) => (start_ms, id.uuid()),
+            None => (i64::MAX, Uuid::max()),
+        };
+        fetch_all!(self, SEGMENT_FINALS_BEFORE, meeting_id, start_ms, id, limit)
     }
 
     /// The names that speakers of a meeting may have, removed participants included.
@@ -323,14 +361,16 @@ impl Conn {
         erased.answers = execute!(self, ANSWER_ERASE, segment.meeting_id, named.as_str())?;
         self.segment_delete(segment.id).await?;
         let topic = EventTopic::Meeting(segment.meeting_id);
+        let id = segment.id.to_string();
         erased.events = self
-            .event_words_erase(topic, &[segment.id.to_string()])
+            .event_words_erase(topic, std::slice::from_ref(&id))
             .await?;
+        self.copies_erase(segment.meeting_id.uuid(), &id).await?;
         Ok(erased)
     }
 
-    /// Takes the words out of a topic's stored events, out of webhook deliveries and out of kept
-    /// responses that name one of the ids; gives how many events changed.
+    /// Takes the words out of a topic's stored events that name one of the ids; gives how many
+    /// events changed.
     ///
     /// # Errors
     /// When the database refuses.
@@ -351,13 +391,11 @@ impl Conn {
         let mut changed = 0;
         for (seq, Json(mut data)) in rows {
             if words_remove(&mut data, &known) {
+                if let Some(fields) = data.as_object_mut() {
+                    fields.insert("erased".to_owned(), Value::Bool(true));
+                }
                 changed += execute!(self, EVENT_REWRITE, topic.as_str(), seq, Json(&data))?;
             }
-        }
-        for id in ids {
-            let named = like_anywhere(id);
-            execute!(self, DELIVERIES_ERASE, named.as_str())?;
-            execute!(self, RESPONSES_ERASE, named.as_str())?;
         }
         Ok(changed)
     }

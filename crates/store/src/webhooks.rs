@@ -231,7 +231,8 @@ impl Conn {
             d.created_at,
             d.updated_at
         )?;
-        Ok(())
+        self.delivery_mentions_insert(d.id, &d.payload.to_string())
+            .await
     }
 
     /// One delivery of a webhook.

@@ -15,7 +15,7 @@ static FILLERS: LazyLock<HashSet<&'static str>> = LazyLock::new(|| {
 });
 static LEAD_INS: LazyLock<HashSet<&'static str>> = LazyLock::new(|| {
     "okay ok so well yeah yep yes and but right alright now like sorry actually basically anyway cause because then \
-     or 'cause 'kay oops cool great sure plus also no nope hey exactly"
+     'cause 'kay oops cool great sure plus also no nope hey exactly"
         .split_whitespace()
         .collect()
 });
@@ -210,7 +210,10 @@ pub(crate) fn lead_in(tokens: &[Token]) -> usize {
             token.core.as_str(),
             "so" | "now" | "no" | "like" | "but" | "and"
         ) && tokens[at + 1].core != "that";
-        if !empty && (bound || !LEAD_INS.contains(token.core.as_str())) {
+        // "No decision today" without its "no" would say the opposite; "No, we ship" answers somebody.
+        let negates = matches!(token.core.as_str(), "no" | "nope")
+            && token.text.ends_with(char::is_alphabetic);
+        if !empty && (bound || negates || !LEAD_INS.contains(token.core.as_str())) {
             break;
         }
         at += 1;
@@ -306,6 +309,13 @@ mod tests {
         let tokens = clean("Okay, so Dr. Lee said 3.5 volts.", 0, true);
         assert_eq!(tokens.iter().filter(|t| closes(t)).count(), 1);
         assert_eq!(join(&tokens[lead_in(&tokens)..]), "Dr. Lee said 3.5 volts.");
+        let tokens = clean("Okay. So no decision on the van today.", 0, true);
+        assert_eq!(
+            join(&tokens[lead_in(&tokens)..]),
+            "No decision on the van today."
+        );
+        let tokens = clean("No, we ship on Friday.", 0, true);
+        assert_eq!(join(&tokens[lead_in(&tokens)..]), "We ship on Friday.");
         assert!(is_backchannel(&clean("Yeah, okay.", 0, true)));
         assert!(!is_backchannel(&clean("Yeah, Friday.", 0, true)));
     }

@@ -188,6 +188,21 @@ pub(crate) fn states_one(lower: &[String]) -> bool {
         .is_some_and(|(at, len)| !is_unsettled(&lower[..at], &lower[at + len..]))
 }
 
+/// Whether a passage settles something: says that it is decided, calls something off, or proposes what
+/// one of the next speakers agrees to before any of them objects.
+pub(crate) fn settles(text: &str, lower: &[String], replies: &[&[String]]) -> bool {
+    if marked(text).is_some() || states_one(lower) || CALLED_OFF.find(lower).is_some() {
+        return true;
+    }
+    let proposes = PROPOSALS
+        .find(lower)
+        .is_some_and(|(at, len)| !is_unsettled(&lower[..at], &lower[at + len..]));
+    let reply = replies
+        .iter()
+        .find(|reply| AGREEMENTS.at(reply).is_some() || DISSENTS.at(reply).is_some());
+    proposes && reply.is_some_and(|reply| DISSENTS.at(reply).is_none())
+}
+
 /// Where a sentence calls something off: "So we're not buying the van."
 fn called_off(lower: &[String]) -> Option<(usize, usize)> {
     CALLED_OFF.find(lower).filter(|&(at, _)| {

@@ -16,6 +16,7 @@ mod highlights;
 mod notes;
 mod people;
 mod phrases;
+mod question;
 mod questions;
 mod rank;
 mod roles;

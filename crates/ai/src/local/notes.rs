@@ -35,7 +35,7 @@ pub struct NotesOptions {
     pub max_highlights: usize,
     /// How many topics there may be, at least 1.
     pub max_topics: usize,
-    /// The meeting gets one topic per so many minutes of speech.
+    /// A long meeting gets one topic per so many minutes of speech, a short one more.
     pub minutes_per_topic: f32,
 }
 

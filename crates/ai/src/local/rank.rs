@@ -12,6 +12,8 @@ use std::{
 use super::{
     decisions, due,
     people::People,
+    question::{Kind, Query, Term},
+    tasks, tokens,
     words::{self, Vocabulary},
 };
 
@@ -27,10 +29,22 @@ const SPEAKER: f32 = 0.1;
 const DATE: f32 = 0.2;
 /// Gain of a passage that mentions a time when the query asks when.
 const TIME: f32 = 0.2;
-/// Gain of a passage that states a decision when the query asks what was decided.
-const DECISION: f32 = 0.4;
+/// Gain of a passage that states a decision or a task, or names an amount, when the query asks for one.
+const KIND: f32 = 0.4;
 /// Gain of a passage of the meeting that the query names by its title.
 const TITLE: f32 = 0.2;
+/// Turns after a proposal in which somebody may agree to it.
+const REPLIES: usize = 2;
+/// Number words that tell an amount; "one" and "second" mostly tell none.
+const NUMBERS: &[&str] = &[
+    "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+    "fifteen", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety",
+    "hundred", "thousand", "million", "dozen", "half",
+];
+const MONEY: &[&str] = &[
+    "pound", "pounds", "dollar", "dollars", "euro", "euros", "pence", "penny", "cents", "quid",
+    "kronor", "francs", "yen", "rupees",
+];
 /// Gain of a contentful passage (12 different terms) and loss of one that ends in a question.
 const PRIOR: f32 = 0.2;
 const PRIOR_TERMS: f32 = 12.0;
@@ -66,7 +80,8 @@ pub struct Passage<Id> {
 }
 
 /// What is kept of one passage.
-struct Entry {
+struct Entry<'p> {
+    text: &'p str,
     /// Distinct terms of the text alone, ascending: for coverage.
     terms: Vec<u32>,
     /// Terms of its meeting's title that not every meeting has.
@@ -75,14 +90,12 @@ struct Entry {
     group: u64,
     when: Option<Day>,
     asks: bool,
-    tells_time: bool,
-    decides: bool,
     length: f32,
 }
 
 /// An index over passages that can rank many queries.
-pub struct Ranker {
-    entries: Vec<Entry>,
+pub struct Ranker<'p> {
+    entries: Vec<Entry<'p>>,
     vocabulary: Vocabulary,
     /// Term to passages it occurs in, with counts; text and speaker together.
     postings: HashMap<u32, Vec<(u32, u32)>>,
@@ -91,40 +104,16 @@ pub struct Ranker {
     speakers: HashSet<String>,
 }
 
-/// What a query asks for, read once.
-pub(crate) struct Query {
-    /// All terms, names included.
-    pub(crate) all: Vec<String>,
-    /// Terms that must be supported: names and words of asking dropped.
-    pub(crate) content: Vec<String>,
-    /// Content terms written with a capital inside the query: names of things and places.
-    pub(crate) proper: Vec<String>,
-    /// Full names of participants it names.
-    pub(crate) named: Vec<String>,
-    asks_when: bool,
-    asks_decision: bool,
-    month: Option<u8>,
-    year: Option<i32>,
-}
-
-/// Words that ask rather than say what about.
-const ASKING: &str = "say said tell told discuss discussed discussion decide decided decision choose chose chosen mention mentioned talk \
-talked meeting think thought opinion suggest suggested propose proposed recommend explain explained describe \
-conclude conclusion summarize summarise summary summarization agree agreed point happen happened anyone anybody \
-someone person people feel believe regarding concerning give reason answer question reply mean group team whole \
-long much many exactly today recently finally come came view stance plan planned currently mentioning ask asked advantage advantages disadvantage disadvantages importance important role current \
-presenting presentation";
-
-impl Ranker {
+impl<'p> Ranker<'p> {
     /// Indexes passages. `names` are participants' names besides the speakers'.
-    pub fn new<Id>(passages: &[Passage<Id>], names: &[String]) -> Self {
+    pub fn new<Id>(passages: &'p [Passage<Id>], names: &[String]) -> Self {
         // Stop words of English alone: a Swedish question word costs little, "man" and "var" would cost a match.
         let mut vocabulary = Vocabulary::new(true);
         let mut postings: HashMap<u32, Vec<(u32, u32)>> = HashMap::new();
         let mut entries = Vec::with_capacity(passages.len());
         let mut total = 0.0;
         for (at, passage) in passages.iter().enumerate() {
-            let terms = vocabulary.terms(&passage.text);
+            let terms = vocabulary.terms(&tokens::spelled(&passage.text));
             let mut all = terms.clone();
             all.extend(vocabulary.terms(&passage.speaker));
             let length = all.len() as f32;
@@ -138,19 +127,14 @@ impl Ranker {
             let mut distinct = terms;
             distinct.sort_unstable();
             distinct.dedup();
-            let lower: Vec<String> = words::words(&passage.text)
-                .iter()
-                .map(|w| words::lower(w.text))
-                .collect();
             entries.push(Entry {
+                text: &passage.text,
                 terms: distinct,
                 title,
                 speaker: passage.speaker.trim().to_owned(),
                 group: passage.group,
                 when: passage.when,
                 asks: passage.text.trim_end().ends_with(['?', '？']),
-                tells_time: due::mentions_time(&lower),
-                decides: decisions::states_one(&lower),
                 length,
             });
         }
@@ -187,95 +171,12 @@ impl Ranker {
 
     /// Reads a query against the indexed people.
     pub(crate) fn query(&self, text: &str) -> Query {
-        let pieces: Vec<&str> = text.split_whitespace().collect();
-        let mut named: Vec<String> = Vec::new();
-        let mut name_words: HashSet<String> = HashSet::new();
-        let mut at = 0;
-        while at < pieces.len() {
-            match self.people.at(&pieces[at..]) {
-                Some((name, len)) => {
-                    if !named.iter().any(|n| n == name) {
-                        named.push(name.to_owned());
-                    }
-                    for piece in &pieces[at..at + len] {
-                        name_words.extend(
-                            words::units(piece)
-                                .iter()
-                                .map(|u| u.trim_end_matches("'s").to_owned()),
-                        );
-                    }
-                    at += len;
-                }
-                None => at += 1,
-            }
-        }
-        let units = words::units(text);
-        let (mut all, mut content) = (Vec::new(), Vec::new());
-        for unit in &units {
-            let Some(stem) = self.vocabulary.stem_of(unit) else {
-                continue;
-            };
-            let is_name = name_words.contains(unit.strip_suffix("'s").unwrap_or(unit));
-            if !is_name && !ASKING.split(' ').any(|w| w == unit) && !content.contains(&stem) {
-                content.push(stem.clone());
-            }
-            if !all.contains(&stem) {
-                all.push(stem);
-            }
-        }
-        let capital = |p: &&&str| p.chars().next().is_some_and(char::is_uppercase);
-        let shouting = text.chars().filter(|c| c.is_lowercase()).count()
-            < text.chars().filter(|c| c.is_uppercase()).count();
-        let proper = pieces.iter().skip(1).filter(capital).filter(|_| !shouting);
-        let proper: Vec<String> = proper
-            .flat_map(|p| words::units(p))
-            .filter_map(|u| self.vocabulary.stem_of(&u))
-            .filter(|s| content.contains(s))
-            .collect();
-        let (first, second) = (
-            units.first().map_or("", String::as_str),
-            units.get(1).map_or("", String::as_str),
-        );
-        let asks_when = matches!(first, "when" | "när" | "wann" | "quand")
-            || (first == "how" && second == "long")
-            || (matches!(first, "which" | "what")
-                && matches!(second, "year" | "month" | "week" | "day" | "date" | "time"));
-        let asks_decision = units.iter().any(|u| {
-            matches!(
-                u.as_str(),
-                "decide"
-                    | "decided"
-                    | "decision"
-                    | "choose"
-                    | "chose"
-                    | "chosen"
-                    | "agree"
-                    | "agreed"
-            )
-        });
-        // "may" is a month only with its capital letter.
-        let month = pieces.iter().find_map(|p| {
-            let bare = p.trim_matches(|c: char| !c.is_alphabetic());
-            due::month(&words::lower(bare)).filter(|_| bare != "may")
-        });
-        let year = units
-            .iter()
-            .find_map(|u| u.parse::<i32>().ok().filter(|y| (1990..2100).contains(y)));
-        Query {
-            all,
-            content,
-            proper,
-            named,
-            asks_when,
-            asks_decision,
-            month,
-            year,
-        }
+        Query::read(text, &self.people, &self.vocabulary)
     }
 
-    /// How much a term tells: its inverse document frequency over the passages.
-    pub(crate) fn idf(&self, stem: &str) -> f32 {
-        self.idf_of(self.frequency(stem))
+    /// How much a word of a query tells: its inverse document frequency over the passages.
+    pub(crate) fn idf(&self, numbers: &[u32]) -> f32 {
+        self.idf_of(self.frequency(numbers))
     }
 
     fn idf_of(&self, frequency: usize) -> f32 {
@@ -283,15 +184,13 @@ impl Ranker {
         (1.0 + (n - df + 0.5).max(0.0) / (df + 0.5)).ln()
     }
 
-    /// In how many passages a stem occurs.
-    pub(crate) fn frequency(&self, stem: &str) -> usize {
-        self.number(stem)
-            .and_then(|t| self.postings.get(&t))
-            .map_or(0, Vec::len)
+    /// In how many passages a word of a query occurs.
+    pub(crate) fn frequency(&self, numbers: &[u32]) -> usize {
+        self.postings(numbers).map(Vec::len).sum()
     }
 
-    fn number(&self, stem: &str) -> Option<u32> {
-        self.vocabulary.number(stem)
+    fn postings<'s>(&'s self, numbers: &'s [u32]) -> impl Iterator<Item = &'s Vec<(u32, u32)>> {
+        numbers.iter().filter_map(|term| self.postings.get(term))
     }
 
     /// The stem of a lower-case word, as the index makes it.
@@ -299,35 +198,63 @@ impl Ranker {
         self.vocabulary.stem_of(lower)
     }
 
-    /// Whether a passage's text has a stem.
-    pub(crate) fn has(&self, passage: usize, stem: &str) -> bool {
-        self.number(stem)
-            .is_some_and(|t| self.entries[passage].terms.binary_search(&t).is_ok())
+    /// Whether a passage's text has a word.
+    pub(crate) fn has(&self, passage: usize, term: &Term) -> bool {
+        let terms = &self.entries[passage].terms;
+        let mut numbers = term.numbers.iter();
+        numbers.any(|number| terms.binary_search(number).is_ok())
     }
 
-    /// Whether the title of a passage's meeting has a stem, which tells it from the others.
-    pub(crate) fn is_titled(&self, passage: usize, stem: &str) -> bool {
-        self.number(stem)
-            .is_some_and(|t| self.entries[passage].title.binary_search(&t).is_ok())
+    /// Whether the title of a passage's meeting has a word, which tells it from the others.
+    pub(crate) fn is_titled(&self, passage: usize, term: &Term) -> bool {
+        let title = &self.entries[passage].title;
+        let mut numbers = term.numbers.iter();
+        numbers.any(|number| title.binary_search(number).is_ok())
     }
 
-    /// Whether a query asks what was decided and a passage says so.
-    pub(crate) fn answers_decision(&self, query: &Query, passage: usize) -> bool {
-        query.asks_decision && self.entries[passage].decides
+    /// Whether a passage tells all that a query asks for: a decision, a task, a time, an amount.
+    pub(crate) fn is_of_kind(&self, query: &Query, passage: usize) -> bool {
+        !query.kinds.is_empty() && query.kinds.iter().all(|kind| self.tells(passage, *kind))
     }
 
-    /// Whether a stem tells one meeting's title from the others'.
-    pub(crate) fn is_in_a_title(&self, stem: &str) -> bool {
-        self.number(stem).is_some_and(|t| {
-            self.entries
-                .iter()
-                .any(|e| e.title.binary_search(&t).is_ok())
-        })
+    /// Whether a passage tells something of a kind.
+    pub(crate) fn tells(&self, passage: usize, kind: Kind) -> bool {
+        let text = self.entries[passage].text;
+        let words = lower(text);
+        match kind {
+            Kind::Decision => {
+                let replies = self.replies(passage);
+                let replies: Vec<&[String]> = replies.iter().map(Vec::as_slice).collect();
+                decisions::settles(text, &words, &replies)
+            }
+            Kind::Task => tasks::commits(&words),
+            Kind::Time => due::mentions_time(&words),
+            Kind::Amount => tells_amount(&words) || tells_money(text, &words),
+            Kind::Money => tells_money(text, &words),
+        }
+    }
+
+    /// What others said right after a passage, in lower-case words.
+    fn replies(&self, passage: usize) -> Vec<Vec<String>> {
+        let said = &self.entries[passage];
+        let after = self.entries.iter().skip(passage + 1).take(REPLIES);
+        after
+            .take_while(|entry| entry.group == said.group)
+            .filter(|entry| entry.speaker != said.speaker)
+            .map(|entry| lower(entry.text))
+            .collect()
     }
 
     /// Whether two passages belong to one meeting.
     pub(crate) fn same_group(&self, a: usize, b: usize) -> bool {
         matches!((self.entries.get(a), self.entries.get(b)), (Some(x), Some(y)) if x.group == y.group)
+    }
+
+    /// Whether a word was said anywhere in the meeting of a passage.
+    pub(crate) fn is_in_group_of(&self, passage: usize, term: &Term) -> bool {
+        let group = self.entries[passage].group;
+        let mut postings = self.postings(&term.numbers).flatten();
+        postings.any(|&(at, _)| self.entries[at as usize].group == group)
     }
 
     /// Whether a passage is by a named participant.
@@ -351,12 +278,9 @@ impl Ranker {
     pub(crate) fn rank_query(&self, query: &Query) -> Vec<(usize, f32)> {
         let count = self.entries.len();
         let mut lexical = vec![0.0_f32; count];
-        for stem in &query.all {
-            let Some(postings) = self.number(stem).and_then(|t| self.postings.get(&t)) else {
-                continue;
-            };
-            let idf = self.idf_of(postings.len());
-            for &(at, n) in postings {
+        for numbers in &query.all {
+            let idf = self.idf(numbers);
+            for &(at, n) in self.postings(numbers).flatten() {
                 let at = at as usize;
                 let norm = K1 * (1.0 - B + B * self.entries[at].length / self.mean_length);
                 lexical[at] += idf * n as f32 * (K1 + 1.0) / (n as f32 + norm);
@@ -384,7 +308,9 @@ impl Ranker {
         let speaker = named.next().filter(|_| named.next().is_none());
         let mut out: Vec<(usize, f32)> = Vec::new();
         for (at, entry) in self.entries.iter().enumerate() {
-            if smooth[at] <= 0.0 {
+            // Who asks for all decisions names none.
+            let is_of_kind = query.content.is_empty() && self.is_of_kind(query, at);
+            if smooth[at] <= 0.0 && !is_of_kind {
                 continue;
             }
             let mut score = smooth[at] / most.max(1e-9);
@@ -399,13 +325,11 @@ impl Ranker {
             if dated {
                 score += DATE;
             }
-            if query.asks_when && entry.tells_time {
-                score += TIME;
+            for kind in &query.kinds {
+                let gain = if *kind == Kind::Time { TIME } else { KIND };
+                score += if self.tells(at, *kind) { gain } else { 0.0 };
             }
-            if self.answers_decision(query, at) {
-                score += DECISION;
-            }
-            if query.content.iter().any(|stem| self.is_titled(at, stem)) {
+            if query.content.iter().any(|term| self.is_titled(at, term)) {
                 score += TITLE;
             }
             score += PRIOR * (entry.terms.len() as f32).min(PRIOR_TERMS) / PRIOR_TERMS;
@@ -417,6 +341,25 @@ impl Ranker {
         out.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
         out
     }
+}
+
+/// The lower-case words of a text.
+fn lower(text: &str) -> Vec<String> {
+    let found = words::words(text);
+    found.iter().map(|word| words::lower(word.text)).collect()
+}
+
+/// Whether a number stands in lower-case words, as digits or spelled out; "15th" is a day.
+fn tells_amount(lower: &[String]) -> bool {
+    lower.iter().any(|word| {
+        NUMBERS.contains(&word.as_str())
+            || (word.starts_with(|c: char| c.is_ascii_digit())
+                && !["st", "nd", "rd", "th"].iter().any(|s| word.ends_with(s)))
+    })
+}
+
+fn tells_money(text: &str, lower: &[String]) -> bool {
+    text.contains(['£', '$', '€', '¥', '₹']) || lower.iter().any(|w| MONEY.contains(&w.as_str()))
 }
 
 /// Ranks passages for a query once; [`Ranker`] keeps the index for several queries.

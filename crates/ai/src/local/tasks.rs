@@ -207,3 +207,14 @@ pub(crate) fn is_supposed(before: &[String]) -> bool {
         )
     })
 }
+
+/// Whether somebody commits to a task, or asks another for one, anywhere in lower-case words.
+pub(crate) fn commits(lower: &[String]) -> bool {
+    [&*COMMITMENTS, &*REQUESTS].into_iter().any(|lexicon| {
+        (0..lower.len()).any(|at| {
+            lexicon
+                .at(&lower[at..])
+                .is_some_and(|len| !is_supposed(&lower[..at]) && is_task(&lower[at + len..], false))
+        })
+    })
+}

@@ -1,5 +1,7 @@
 //! Raw transcript text to tokens: marks gone, loose punctuation and clitics joined, long runs cut.
 
+use std::borrow::Cow;
+
 use super::words;
 
 /// One word with the punctuation that follows it.
@@ -100,6 +102,15 @@ fn join_spelled(piece: &str) -> String {
     } else {
         piece.to_owned()
     }
+}
+
+/// A text with spelled words put together: "an L_C_D_ panel" to "an LCD panel".
+pub(crate) fn spelled(text: &str) -> Cow<'_, str> {
+    if !text.contains('_') {
+        return Cow::Borrowed(text);
+    }
+    let pieces: Vec<String> = text.split_whitespace().map(join_spelled).collect();
+    Cow::Owned(pieces.join(" "))
 }
 
 /// Whether a character ends a sentence.

@@ -253,7 +253,10 @@ pub(crate) fn find<Id: Copy>(
         return Vec::new();
     }
     let words: usize = words_per_turn(turns, read).iter().sum();
-    let wanted = (minutes(turns, words) / options.minutes_per_topic.max(0.1)).round();
+    let minutes = minutes(turns, words);
+    // A quarter of an hour has its own points as well: up to an hour, topics are as long as they are many.
+    let pace = options.minutes_per_topic.max(0.1).min(minutes.sqrt());
+    let wanted = (minutes / pace).round();
     let parts = (wanted.max(1.0) as usize)
         .min(options.max_topics.max(1))
         .min(MAX_BLOCKS / 4);
@@ -332,7 +335,7 @@ mod tests {
             })
             .collect();
         let options = NotesOptions {
-            minutes_per_topic: 5.0,
+            max_topics: 3,
             ..NotesOptions::default()
         };
         let topics = notes(&turns, &options).topics;
@@ -354,5 +357,29 @@ mod tests {
             "{}",
             topics[2].label
         );
+    }
+
+    #[test]
+    fn a_short_meeting_turns_to_several_topics_while_it_runs() {
+        let subjects = [
+            "The solar battery charger and its voltage sensor need a bigger battery cell.",
+            "The hiring pipeline has two candidates, and the interview panel liked one candidate.",
+            "The harbour office lease ends, so the landlord wants a longer office lease.",
+        ];
+        let turns: Vec<Turn<usize>> = (0..72)
+            .map(|id| Turn {
+                id,
+                speaker: ["Anna", "Bob"][id % 2].into(),
+                text: subjects[id / 24].into(),
+                start_ms: id as i64 * 10_000,
+                end_ms: id as i64 * 10_000 + 9_000,
+            })
+            .collect();
+        let count = |minutes: usize| {
+            notes(&turns[..minutes * 6], &NotesOptions::default())
+                .topics
+                .len()
+        };
+        assert_eq!((count(1), count(4), count(8), count(12)), (1, 2, 3, 3));
     }
 }

@@ -119,6 +119,11 @@ fn fold(word: &str) -> Cow<'_, str> {
     Cow::Owned(folded.collect())
 }
 
+/// Stems shorter than this begin alike by chance.
+const KIN_LEAST: usize = 5;
+/// Kin differ by at most so many bytes of suffix.
+const KIN_SUFFIX: usize = 3;
+
 /// Turns words into numbered stems; a stop word, a single letter or an empty word has none.
 pub(crate) struct Vocabulary {
     stemmer: Stemmer,
@@ -170,6 +175,23 @@ impl Vocabulary {
     /// The number of a stem the vocabulary has.
     pub(crate) fn number(&self, stem: &str) -> Option<u32> {
         self.numbers.get(stem).copied()
+    }
+
+    /// The numbers of stems that begin like `stem` and differ by a suffix: "inspect" and "inspector".
+    pub(crate) fn kin(&self, stem: &str) -> Vec<u32> {
+        let is_kin = |known: &str| {
+            let (short, long) = if known.len() < stem.len() {
+                (known, stem)
+            } else {
+                (stem, known)
+            };
+            short.len() >= KIN_LEAST
+                && long.len() - short.len() <= KIN_SUFFIX
+                && long.starts_with(short)
+        };
+        (0..self.stems.len() as u32)
+            .filter(|&number| is_kin(self.stem(number)))
+            .collect()
     }
 
     /// The stem of a lower-case word: possessive dropped, diacritics folded, Porter 2 for ASCII words.

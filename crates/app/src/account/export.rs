@@ -1,11 +1,20 @@
 //! Everything of one person, read page by page while it is sent.
 
-use meetmind_core::{Ctx, Error, Result, Scope, User, user_may};
+use meetmind_core::{Ctx, Error, Result, Scope, User, scope_check, session_may, user_may};
 use serde::Serialize;
 use tokio::sync::mpsc;
 
 use super::ROWS;
 use crate::App;
+
+/// The scopes for reading what an export holds beside the profile.
+const CONTAINED: [Scope; 5] = [
+    Scope::MeetingsRead,
+    Scope::TranscriptsRead,
+    Scope::MemoryRead,
+    Scope::AgentsRead,
+    Scope::Webhooks,
+];
 
 /// Everything of one person as pieces of one JSON object, in order.
 #[derive(Debug)]
@@ -103,30 +112,43 @@ macro_rules! section_by_participant {
 
 impl App {
     /// Everything of the caller: profile, sessions, keys without secrets, meetings, what was
-    /// written and said, memories, agents, webhooks.
+    /// written and said, memories, agents, webhooks. A key needs the scopes for reading each of
+    /// these; what no key may see, sessions and keys, is not in its export.
     ///
     /// # Errors
     /// `UNAUTHENTICATED`, `FORBIDDEN` for guests, `SCOPE_MISSING`.
     pub async fn account_export(&self, ctx: &Ctx) -> Result<AccountExport> {
         let id = user_may(&ctx.actor, Scope::Profile)?;
+        for scope in CONTAINED {
+            scope_check(&ctx.actor, scope)?;
+        }
+        let by_session = session_may(&ctx.actor).is_ok();
         let user = self.store().read().await?.user_get(id).await?;
         let (out, receiver) = mpsc::channel(4);
         let app = self.clone();
         tokio::spawn(async move {
             let mut writer = Writer { out, first: true };
-            if let Err(Stop::Failed(error)) = app.export_write(&mut writer, &user).await {
+            if let Err(Stop::Failed(error)) = app.export_write(&mut writer, &user, by_session).await
+            {
                 let _ = writer.out.send(Err(error)).await;
             }
         });
         Ok(AccountExport(receiver))
     }
 
-    async fn export_write(&self, writer: &mut Writer, user: &User) -> Result<(), Stop> {
+    async fn export_write(
+        &self,
+        writer: &mut Writer,
+        user: &User,
+        by_session: bool,
+    ) -> Result<(), Stop> {
         let id = user.id;
         let profile = serde_json::to_string(user).map_err(Error::internal)?;
         writer.text(format!("{{\"profile\":{profile}")).await?;
-        section!(self, writer, "sessions", session_export(id));
-        section!(self, writer, "api_keys", api_key_export(id));
+        if by_session {
+            section!(self, writer, "sessions", session_export(id));
+            section!(self, writer, "api_keys", api_key_export(id));
+        }
         section!(self, writer, "meetings", export_meetings(id));
         section!(self, writer, "participants", export_participants(id));
         section!(self, writer, "memories", export_memories(id));

@@ -16,7 +16,7 @@ pub use self::export::AccountExport;
 
 use crate::admin::refuse_without_administrator;
 use crate::auth::session_id;
-use crate::{App, Change, valid};
+use crate::{App, AuthorityChange, Change, valid};
 
 /// What stands where a name stood, in the meetings of others.
 pub const FORMER_PARTICIPANT: &str = "Former participant";
@@ -98,15 +98,12 @@ impl App {
             ..old
         };
         change.user_update(&user).await?;
-        let password_changed = password.is_some();
         if let Some((confirmed, new)) = password {
             self.password_change_within(&mut change, ctx, id, &confirmed, &new)
                 .await?;
+            change.authority_changes(AuthorityChange::User(id));
         }
         change.commit().await?;
-        if password_changed {
-            self.authority_changed(id);
-        }
         Ok(user)
     }
 
@@ -169,8 +166,8 @@ impl App {
         change.user_delete(id).await?;
         refuse_without_administrator(&mut change, &user).await?;
         change.audit("user.erased", id, json!({})).await?;
+        change.authority_changes(AuthorityChange::User(id));
         change.commit().await?;
-        self.authority_changed(id);
         let days = self.settings().event_retention.as_secs() / 86_400;
         Ok(AccountReceipt {
             erased,
@@ -211,6 +208,7 @@ async fn erase_topics(change: &mut Change<'_>, id: UserId) -> Result<u64> {
             events += change.event_erase(EventTopic::Meeting(meeting)).await?;
             change.erase_meeting_memory_changes(meeting).await?;
             change.meeting_delete(meeting).await?;
+            change.authority_changes(AuthorityChange::Meeting(meeting));
         }
     }
 }

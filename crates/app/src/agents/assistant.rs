@@ -7,6 +7,7 @@ use meetmind_core::{
     AddressPolicy, Code, Ctx, Event, MeetingRole, Message, MessageKind, ParticipantState, Result,
     RunActivity, RunState, SegmentId,
 };
+use meetmind_store::Conn;
 use tokio::time::Instant;
 
 use super::RunReason;
@@ -95,6 +96,17 @@ impl App {
                 Ok(())
             }
         }
+    }
+
+    /// Whether an assistant that is in the meeting, or on its way there, would answer a message.
+    pub(crate) async fn assistant_hears(&self, conn: &mut Conn, message: &Message) -> Result<bool> {
+        for (name, config) in conn.run_assistants(message.meeting_id).await? {
+            let policy = config.address_policy.unwrap_or(AddressPolicy::Mention);
+            if question_for(policy, &name, message).is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     async fn assistant_answer(

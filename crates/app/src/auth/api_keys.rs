@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{digest, hex};
 use crate::meetings::cursor_id;
-use crate::{App, valid};
+use crate::{App, AuthorityChange, valid};
 
 /// Keys that one person may have at a time.
 const KEYS_MAX: i64 = 100;
@@ -119,9 +119,8 @@ impl App {
         let key = found.ok_or_else(|| Error::not_found("API key"))?;
         change.api_key_revoke(id, user_id, ctx.now).await?;
         change.audit("api_key.revoked", id, json!({})).await?;
+        change.authority_changes(AuthorityChange::User(user_id));
         change.commit().await?;
-        self.inner.auth.forget_key(id);
-        self.bus().authority_changed(user_id);
         Ok(ApiKey {
             revoked_at: Some(ctx.now),
             ..key

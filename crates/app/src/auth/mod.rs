@@ -16,7 +16,7 @@ mod reset;
 mod sessions;
 mod setup;
 mod signer;
-mod throttle;
+pub(crate) mod throttle;
 mod tickets;
 
 use std::sync::Arc;
@@ -33,7 +33,7 @@ use sha2::{Digest, Sha256};
 use self::cache::Cache;
 use self::password::Hasher;
 use self::signer::{Claims, Signer, TokenKind};
-use crate::{App, Entropy, Settings};
+use crate::{App, AuthorityChange, Entropy, Settings};
 
 pub use self::api_keys::{ApiKeyNew, ApiKeySecret};
 pub use self::register::AccountNew;
@@ -116,12 +116,12 @@ impl State {
             .forget(|_, found| found.1.value.user_id == user_id);
     }
 
-    fn forget_session(&self, id: SessionId) {
-        self.sessions.forget(|key, _| *key == id);
+    fn forget_guest(&self, id: ParticipantId) {
+        self.guests.forget(|key, _| *key == id);
     }
 
-    fn forget_key(&self, id: ApiKeyId) {
-        self.keys.forget(|_, found| found.0 == id);
+    fn forget_guests(&self) {
+        self.guests.forget(|_, _| true);
     }
 }
 
@@ -148,11 +148,15 @@ fn session_revoked() -> Error {
 }
 
 impl App {
-    /// After a commit that ended sessions or changed what an account may do: caches forget it,
-    /// and open streams prove themselves anew.
-    pub(crate) fn authority_changed(&self, user_id: UserId) {
-        self.inner.auth.forget_user(user_id);
-        self.bus().authority_changed(user_id);
+    /// After a commit that took something from somebody: caches forget it, and open streams
+    /// prove themselves anew.
+    pub(crate) fn authority_changed(&self, change: AuthorityChange) {
+        match change {
+            AuthorityChange::User(id) => self.inner.auth.forget_user(id),
+            AuthorityChange::Guest(id) => self.inner.auth.forget_guest(id),
+            AuthorityChange::Meeting(_) => self.inner.auth.forget_guests(),
+        }
+        self.bus().authority_changed(change);
     }
 
     /// Who stands behind a credential: an access token, an API key or a guest token.
@@ -387,7 +391,7 @@ fn csrf_mac(key: &Hash, session_id: SessionId) -> Hmac<Sha256> {
 }
 
 /// Compares without telling by the time it takes where the difference is.
-fn same(left: &[u8], right: &[u8]) -> bool {
+pub(crate) fn same(left: &[u8], right: &[u8]) -> bool {
     aws_lc_rs::constant_time::verify_slices_are_equal(left, right).is_ok()
 }
 

@@ -33,7 +33,8 @@ impl App {
     pub async fn account_register(&self, ctx: &Ctx, new: AccountNew) -> Result<SignedIn> {
         self.refuse_when_draining()?;
         let user = self.user_made(ctx, &new.email, new.name.as_deref(), UserRole::Member)?;
-        self.registration_check(new.invitation.as_ref()).await?;
+        self.registration_check(ctx, new.invitation.as_ref())
+            .await?;
         let hash = self.password_hashed(&user, new.password).await?;
         let mut change = self.change(ctx).await?;
         user_insert_within(&mut change, &user, Some(&hash)).await?;
@@ -46,7 +47,11 @@ impl App {
         Ok(signed_in)
     }
 
-    async fn registration_check(&self, invitation: Option<&(MeetingId, String)>) -> Result<()> {
+    async fn registration_check(
+        &self,
+        ctx: &Ctx,
+        invitation: Option<&(MeetingId, String)>,
+    ) -> Result<()> {
         let closed = |message: &'static str| Err(Error::new(Code::RegistrationClosed, message));
         match self.settings().registration {
             Registration::Open => Ok(()),
@@ -56,21 +61,28 @@ impl App {
                 let Some((meeting_id, code)) = invitation else {
                     return closed(ASK);
                 };
-                let mut conn = self.store().read().await?;
-                let Ok(meeting) = conn.meeting_get(*meeting_id).await else {
-                    return closed(ASK);
-                };
-                let (expected, _) = conn.meeting_secret_get(*meeting_id).await?;
-                let open = meeting.access == MeetingAccess::Link
-                    && meeting.status != MeetingStatus::Ended
-                    && meeting.archived_at.is_none();
-                if open && same(expected.as_bytes(), code.as_bytes()) {
-                    Ok(())
-                } else {
-                    closed(ASK)
+                self.codes_check(ctx).await?;
+                if self.invitation_fits(*meeting_id, code).await? {
+                    return Ok(());
                 }
+                self.code_failed(ctx).await?;
+                closed(ASK)
             }
         }
+    }
+
+    async fn invitation_fits(&self, meeting_id: MeetingId, code: &str) -> Result<bool> {
+        let mut conn = self.store().read().await?;
+        let meeting = match conn.meeting_get(meeting_id).await {
+            Ok(meeting) => meeting,
+            Err(meetmind_store::Error::NotFound(_)) => return Ok(false),
+            Err(error) => return Err(error.into()),
+        };
+        let (expected, _) = conn.meeting_secret_get(meeting_id).await?;
+        let open = meeting.access == MeetingAccess::Link
+            && meeting.status != MeetingStatus::Ended
+            && meeting.archived_at.is_none();
+        Ok(open && same(expected.as_bytes(), code.as_bytes()))
     }
 
     /// Signs in. Who fails learns nothing about whether the account exists: answer and work are
@@ -102,7 +114,7 @@ impl App {
         let hasher = &self.inner.auth.hasher;
         let verdict = hasher.verify(password.clone(), stored.clone()).await?;
         let (Some(user), Some(stored)) = (user.filter(|_| verdict.matches), stored) else {
-            tracing::info!(request_id = %ctx.request_id, address = ctx.address, "a sign-in failed");
+            tracing::info!(request_id = %ctx.request_id, method = "password", address = ctx.address, "a sign-in failed");
             metrics::counter!("meetmind_auth_failures_total", "reason" => "INVALID_CREDENTIALS")
                 .increment(1);
             return Err(Error::new(
@@ -134,7 +146,7 @@ impl App {
             .session_open_within(&mut change, ctx, user, user_agent)
             .await?;
         change.commit().await?;
-        tracing::info!(request_id = %ctx.request_id, user_id = %signed_in.user.id, session_id = %signed_in.session_id, "signed in");
+        tracing::info!(request_id = %ctx.request_id, user_id = %signed_in.user.id, session_id = %signed_in.session_id, method = "password", address = ctx.address, "signed in");
         Ok(signed_in)
     }
 

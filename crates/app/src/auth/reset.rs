@@ -7,7 +7,7 @@ use meetmind_store::OneTimePurpose;
 use serde_json::json;
 
 use super::{digest, email_normalised, hex, token_invalid};
-use crate::App;
+use crate::{App, AuthorityChange};
 
 const TTL: Duration = Duration::from_secs(24 * 3600);
 
@@ -113,8 +113,8 @@ impl App {
         self.attempts_forget(&mut change, &user.email).await?;
         let details = json!({ "by": "reset link", "sessions_ended": sessions });
         change.audit("password.changed", id, details).await?;
+        change.authority_changes(AuthorityChange::User(id));
         change.commit().await?;
-        self.authority_changed(id);
         Ok(user)
     }
 }

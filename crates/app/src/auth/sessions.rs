@@ -11,7 +11,7 @@ use serde_json::json;
 use super::signer::TokenKind;
 use super::{Hash, digest, hex, session_revoked, token_expired, token_invalid};
 use crate::meetings::cursor_id;
-use crate::{App, Change};
+use crate::{App, AuthorityChange, Change};
 
 /// Somebody who is signed in, and the tokens of the session.
 #[derive(Debug, Clone, PartialEq)]
@@ -144,6 +144,7 @@ impl App {
             .tokens_within(&mut change, ctx, user, row.session_id, end)
             .await?;
         change.commit().await?;
+        tracing::info!(request_id = %ctx.request_id, user_id = %signed_in.user.id, session_id = %row.session_id, "a session was renewed");
         Ok(signed_in)
     }
 
@@ -160,9 +161,8 @@ impl App {
         change
             .audit("session.refresh_reused", row.session_id, details)
             .await?;
+        change.authority_changes(AuthorityChange::User(row.user_id));
         change.commit().await?;
-        self.inner.auth.forget_session(row.session_id);
-        self.bus().authority_changed(row.user_id);
         tracing::warn!(request_id = %ctx.request_id, session_id = %row.session_id, "a refresh token was used twice: the session was ended");
         Err(Error::new(
             Code::RefreshTokenReused,
@@ -221,8 +221,9 @@ impl App {
             let details = json!({ "scope": scope, "sessions": ended });
             change.audit("session.revoked", user_id, details).await?;
         }
+        change.authority_changes(AuthorityChange::User(user_id));
         change.commit().await?;
-        self.authority_changed(user_id);
+        tracing::info!(request_id = %ctx.request_id, %user_id, sessions = ended, "signed out");
         Ok(ended)
     }
 
@@ -256,9 +257,8 @@ impl App {
         let session = change.session_find(id, user_id).await?;
         let session = session.ok_or_else(|| Error::not_found("session"))?;
         change.audit("session.revoked", id, json!({})).await?;
+        change.authority_changes(AuthorityChange::User(user_id));
         change.commit().await?;
-        self.inner.auth.forget_session(id);
-        self.bus().authority_changed(user_id);
         Ok(session)
     }
 }

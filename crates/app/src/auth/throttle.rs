@@ -13,7 +13,7 @@ use crate::App;
 /// Nobody waits longer: a lock without end would let a stranger shut an owner out.
 const LONGEST: Duration = Duration::from_secs(15 * 60);
 /// After this time without an attempt the count begins anew.
-const QUIET: Duration = Duration::from_secs(15 * 60);
+pub(crate) const QUIET: Duration = Duration::from_secs(15 * 60);
 
 /// The counters that an attempt on `account` counts on. What people typed as an address is not
 /// kept: the key holds its hash.
@@ -30,7 +30,7 @@ fn account_key(account: &str) -> String {
 }
 
 /// One household or office has a whole /64 of IPv6.
-fn network(address: &str) -> String {
+pub(crate) fn network(address: &str) -> String {
     match address.parse::<IpAddr>() {
         Ok(IpAddr::V6(v6)) => {
             let [a, b, c, d, ..] = v6.segments();
@@ -41,7 +41,7 @@ fn network(address: &str) -> String {
 }
 
 /// How long to wait after so many failures; nothing below the threshold, then 1, 2, 4 … seconds.
-fn wait(failures: i64, threshold: i64) -> Option<Duration> {
+pub(crate) fn wait(failures: i64, threshold: i64) -> Option<Duration> {
     let over = u64::try_from(failures.checked_sub(threshold)?).ok()?;
     let seconds = 1u64 << over.min(20);
     Some(Duration::from_secs(seconds).min(LONGEST))

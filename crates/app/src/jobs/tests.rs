@@ -5,9 +5,9 @@ use std::time::Duration;
 use meetmind_core::*;
 use serde_json::{Value, json};
 
-use super::ATTEMPTS_MAX;
+use super::{ATTEMPTS_MAX, Lane};
 use crate::testing::TestApp;
-use crate::{App, MeetingNew, Settings};
+use crate::{App, MeetingNew, Settings, WebhookNew};
 
 async fn queue(app: &App, kind: JobKind, payload: Value, key: Option<&str>) {
     let ctx = app.system_ctx();
@@ -62,7 +62,7 @@ meetmind_store::both_engines!(a_job_whose_worker_died_runs_again_when_its_lease_
     queue(&test.app, JobKind::Remember, json!({ "meeting_id": MeetingId::from_uuid(uuid::Uuid::from_u128(1)) }), None).await;
     let mut tx = test.app.store().begin().await.expect("a transaction");
     let now = test.app.now();
-    let claimed = tx.job_claim("gone", now, now.plus(Duration::from_secs(60)), 5, false).await.expect("a claim");
+    let claimed = tx.job_claim("gone", now, now.plus(Duration::from_secs(60)), 5).await.expect("a claim");
     assert_eq!((claimed.len(), claimed[0].attempts), (1, 1));
     tx.commit().await.expect("a commit");
     assert_eq!(work(&test.app).await, 0, "somebody is at it");
@@ -103,7 +103,7 @@ async fn a_job_that_kills_its_process_is_given_up_too() {
     for _ in 0..ATTEMPTS_MAX {
         let mut tx = test.app.store().begin().await.expect("a transaction");
         let now = test.app.now();
-        tx.job_claim("dies", now, now.plus(Duration::from_secs(60)), 1, false)
+        tx.job_claim("dies", now, now.plus(Duration::from_secs(60)), 1)
             .await
             .expect("a claim");
         tx.commit().await.expect("a commit");
@@ -167,16 +167,80 @@ async fn the_clean_up_erases_what_was_deleted_long_ago_and_comes_back_tomorrow()
     assert_eq!(next.run_at.millis_since(test.app.now()), 86_400_000);
 }
 
-meetmind_store::both_engines!(deliveries_and_other_jobs_take_no_place_from_each_other, db => {
-    let test = TestApp::on(db, Settings::default()).await;
-    for _ in 0..40 {
-        queue(&test.app, JobKind::Deliver, json!({}), None).await;
+/// A webhook, and `count` deliveries to it that are due.
+async fn deliveries(app: &App, test: &TestApp, actor: &Actor, count: u32) -> WebhookId {
+    let ctx = test.ctx(actor);
+    let new = WebhookNew {
+        url: "https://example.com/".to_owned(),
+        events: vec!["*".to_owned()],
+    };
+    let (webhook, _) = app.webhook_create(&ctx, new).await.expect("a webhook");
+    for _ in 0..count {
+        test.clock.advance(Duration::from_millis(1));
+        app.webhook_test(&test.ctx(actor), webhook.id)
+            .await
+            .expect("a delivery");
     }
-    queue(&test.app, JobKind::Cleanup, json!({}), None).await;
-    let mut tx = test.app.store().begin().await.expect("a transaction");
-    let (now, until) = (test.app.now(), test.app.now().plus(Duration::from_secs(60)));
-    let deliveries = tx.job_claim("node", now, until, 40, true).await.expect("a claim");
-    assert!(deliveries.len() == 40 && deliveries.iter().all(|job| job.kind == JobKind::Deliver));
-    let others = tx.job_claim("node", now, until, 40, false).await.expect("a claim");
+    webhook.id
+}
+
+fn endpoints(jobs: &[Job], webhook: WebhookId) -> usize {
+    jobs.iter()
+        .filter(|job| job.webhook_id == Some(webhook))
+        .count()
+}
+
+meetmind_store::both_engines!(a_dead_endpoint_holds_its_own_places_and_no_others, db => {
+    let test = TestApp::on(db, Settings::default()).await;
+    let app = &test.app;
+    let anna = test.user("anna").await;
+    let dead = deliveries(app, &test, &anna, 40).await;
+    let alive = deliveries(app, &test, &anna, 6).await;
+    queue(app, JobKind::Cleanup, json!({}), None).await;
+    let first = app.jobs_claim(Lane::Deliveries, 32).await.expect("a claim");
+    assert_eq!((endpoints(&first, dead), endpoints(&first, alive), first.len()), (4, 4, 8));
+    let mut oldest = waiting(app).await;
+    oldest.retain(|job| job.webhook_id == Some(dead));
+    assert!(first.iter().filter(|job| job.webhook_id == Some(dead)).eq(&oldest[..4]), "the oldest first");
+    assert!(app.jobs_claim(Lane::Deliveries, 32).await.expect("a claim").is_empty());
+    // Two places become free at the one, none at the other, whose turn never comes again.
+    let mut tx = app.store().begin().await.expect("a transaction");
+    let done: Vec<_> = first.iter().filter(|job| job.webhook_id == Some(alive)).take(2).collect();
+    for job in done {
+        assert!(tx.job_done(job.id, &app.node_id().to_string()).await.expect("an end"));
+    }
+    tx.commit().await.expect("a commit");
+    let second = app.jobs_claim(Lane::Deliveries, 32).await.expect("a claim");
+    assert_eq!((endpoints(&second, dead), endpoints(&second, alive)), (0, 2));
+    let others = app.jobs_claim(Lane::Others, 40).await.expect("a claim");
     assert_eq!(others.iter().map(|job| job.kind).collect::<Vec<_>>(), [JobKind::Cleanup]);
+    // A worker that died gives its places back with its leases.
+    test.clock.advance(Duration::from_secs(61));
+    let third = app.jobs_claim(Lane::Deliveries, 32).await.expect("a claim");
+    assert_eq!((endpoints(&third, dead), endpoints(&third, alive)), (4, 4));
+});
+
+meetmind_store::both_engines!(a_lane_wakes_for_work_of_its_own_that_it_could_do, db => {
+    let test = TestApp::on(db, Settings::default()).await;
+    let app = &test.app;
+    let anna = test.user("anna").await;
+    let nothing = app.jobs_rest(Lane::Others).await;
+    deliveries(app, &test, &anna, 5).await;
+    assert_eq!(app.jobs_rest(Lane::Others).await, nothing, "a delivery is nothing to the other lane");
+    assert!(app.jobs_rest(Lane::Deliveries).await < nothing);
+    assert_eq!(app.jobs_claim(Lane::Deliveries, 32).await.expect("a claim").len(), 4);
+    assert_eq!(app.jobs_rest(Lane::Deliveries).await, nothing, "the fifth waits for a place, not for a moment");
+    queue(app, JobKind::Cleanup, json!({}), None).await;
+    assert!(app.jobs_rest(Lane::Others).await < nothing);
+    assert_eq!(app.jobs_rest(Lane::Deliveries).await, nothing);
+});
+
+meetmind_store::both_engines!(the_metrics_tell_how_long_the_oldest_job_is_due, db => {
+    let test = TestApp::on(db, Settings::default()).await;
+    let app = &test.app;
+    queue(app, JobKind::Cleanup, json!({}), None).await;
+    test.clock.advance(Duration::from_millis(2500));
+    assert_eq!(app.jobs_oldest_due_s().await.expect("ages"), [("deliveries", 0.0), ("others", 2.5)]);
+    assert_eq!(app.jobs_claim(Lane::Others, 1).await.expect("a claim").len(), 1);
+    assert_eq!(app.jobs_oldest_due_s().await.expect("ages"), [("deliveries", 0.0), ("others", 0.0)]);
 });

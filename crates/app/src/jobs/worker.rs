@@ -18,8 +18,11 @@ const LEASE: Duration = Duration::from_secs(60);
 const TIME_LIMIT: Duration = Duration::from_secs(300);
 /// Without a wake-up call the worker looks this often, for jobs of other processes.
 const POLL: Duration = Duration::from_secs(5);
-/// A job of the other lane may be due for as long as all its places are taken: no lane spins on it.
+/// What is due but was not given is another process's, or becomes due this very moment: no lane
+/// spins on it.
 const SHORTEST_REST_MS: i64 = 250;
+/// Deliveries to one endpoint at the same time: a dead one holds these places and no others.
+const PLACES_PER_ENDPOINT: i64 = 4;
 /// Jobs done by one call of [`App::run_due_jobs`], so that jobs that queue jobs cannot hold it for ever.
 const PER_CALL: usize = 1000;
 
@@ -92,10 +95,7 @@ impl App {
     /// Works until `stop`: on a wake-up call, when a place is free, and every few seconds. The
     /// jobs at hand are finished first.
     pub(crate) async fn jobs_work(&self, lane: Lane, stop: CancellationToken) {
-        let woken = match lane {
-            Lane::Deliveries => &self.inner.jobs.deliveries,
-            Lane::Others => &self.inner.jobs.others,
-        };
+        let woken = self.inner.jobs.of(lane);
         // Tasks of their own: a job in the middle of a transaction must go on while this one waits
         // for the writer.
         let mut at_work = JoinSet::new();
@@ -104,7 +104,7 @@ impl App {
             let free = lane.places() - at_work.len();
             if free > 0 && !stop.is_cancelled() {
                 match self.jobs_claim(lane, free).await {
-                    Ok(jobs) if jobs.is_empty() => rest = self.jobs_rest().await,
+                    Ok(jobs) if jobs.is_empty() => rest = self.jobs_rest(lane).await,
                     Ok(jobs) => {
                         // More than fitted may be due: look again as soon as these have begun.
                         rest = Duration::ZERO;
@@ -130,26 +130,36 @@ impl App {
         }
     }
 
-    /// How long a worker without due jobs may rest: until the next one is due, at most [`POLL`].
-    async fn jobs_rest(&self) -> Duration {
-        let next = match self.store().read().await {
-            Ok(mut conn) => conn.job_next_at().await.ok().flatten(),
-            Err(_) => None,
+    /// How long a lane without due jobs may rest: until its next one is due, at most [`POLL`].
+    pub(super) async fn jobs_rest(&self, lane: Lane) -> Duration {
+        let next = async {
+            let mut conn = self.store().read().await?;
+            match lane {
+                Lane::Deliveries => {
+                    conn.job_next_delivery_at(self.now(), PLACES_PER_ENDPOINT)
+                        .await
+                }
+                Lane::Others => conn.job_next_at().await,
+            }
         };
-        let millis = next.map_or(i64::MAX, |at| {
+        let millis = next.await.ok().flatten().map_or(i64::MAX, |at| {
             at.millis_since(self.now()).max(SHORTEST_REST_MS)
         });
         POLL.min(Duration::from_millis(u64::try_from(millis).unwrap_or(1)))
     }
 
-    async fn jobs_claim(&self, lane: Lane, places: usize) -> Result<Vec<Job>> {
+    pub(super) async fn jobs_claim(&self, lane: Lane, places: usize) -> Result<Vec<Job>> {
         let (node, now) = (self.node_id().to_string(), self.now());
-        let mut tx = self.store().begin().await?;
+        let until = now.plus(LEASE);
         let limit = i64::try_from(places).unwrap_or(1);
-        let deliveries = lane == Lane::Deliveries;
-        let jobs = tx
-            .job_claim(&node, now, now.plus(LEASE), limit, deliveries)
-            .await?;
+        let mut tx = self.store().begin().await?;
+        let jobs = match lane {
+            Lane::Deliveries => {
+                tx.job_claim_deliveries(&node, now, until, limit, PLACES_PER_ENDPOINT)
+                    .await?
+            }
+            Lane::Others => tx.job_claim(&node, now, until, limit).await?,
+        };
         tx.commit().await?;
         Ok(jobs)
     }
@@ -162,6 +172,7 @@ impl App {
             request_id: self.entropy().id(now),
             now,
             address: None,
+            once: None,
         };
         let word = match self.job_attempt(&ctx, &job).await {
             Ok(outcome) => {

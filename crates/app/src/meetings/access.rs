@@ -54,6 +54,20 @@ pub(crate) async fn meeting_access(
     }
 }
 
+/// Like [`meeting_access`], for what is answered with words of the meeting: a key needs the scope
+/// for reading them as well.
+pub(crate) async fn words_access(
+    conn: &mut Conn,
+    ctx: &Ctx,
+    id: MeetingId,
+    action: MeetingAction,
+) -> Result<Access> {
+    let access = meeting_access(conn, ctx, id, action).await?;
+    let read = MeetingAction::ReadTranscript;
+    meeting_may(&ctx.actor, Some(access.role), id, read)?;
+    Ok(access)
+}
+
 /// Like [`meeting_access`], but only for a deleted meeting.
 pub(crate) async fn archived_access(
     conn: &mut Conn,
@@ -113,10 +127,18 @@ async fn load(conn: &mut Conn, ctx: &Ctx, id: MeetingId, action: MeetingAction) 
             .is_some_and(|row| row.state == Some(ParticipantState::Waiting));
         !waiting || matches!(role, MeetingRole::Host | MeetingRole::Cohost)
     });
-    meeting_may(&ctx.actor, role, id, action)?;
+    let allowed = meeting_may(&ctx.actor, role, id, action);
+    if row.is_some() && role.is_none() {
+        // To the caller it looks like what is not there; the log tells them apart.
+        tracing::info!(request_id = %ctx.request_id, actor = ctx.actor.key(), address = ctx.address, meeting_id = %id, action = action.as_str(), "a meeting was kept hidden");
+    }
+    allowed?;
     let (Some(row), Some(role)) = (row, role) else {
         return Err(Error::not_found("meeting"));
     };
+    if let Some(once) = &ctx.once {
+        once.note((id, action));
+    }
     Ok(Access {
         meeting: row.meeting,
         role,

@@ -41,18 +41,15 @@ pub(crate) async fn consent_permits(
     let Some(participant_id) = participant_id else {
         return Ok(true);
     };
-    let participant = conn.participant_get(meeting.id, participant_id).await?;
-    if participant.role == MeetingRole::Agent {
+    let (role, transcript, memory) = conn.consent_standing(meeting.id, participant_id).await?;
+    if role == MeetingRole::Agent {
         return Ok(true);
     }
-    let word = conn
-        .consent_find(participant_id)
-        .await?
-        .map(|consent| match kind {
-            ConsentKind::Transcript => consent.transcript,
-            ConsentKind::Memory => consent.memory,
-        })
-        .filter(|word| *word != ConsentState::Pending);
+    let word = match kind {
+        ConsentKind::Transcript => transcript,
+        ConsentKind::Memory => memory,
+    };
+    let word = word.filter(|word| *word != ConsentState::Pending);
     Ok(meeting.consent_policy.permits(word))
 }
 

@@ -10,7 +10,7 @@ use meetmind_store::MeetingFilter;
 use serde_json::json;
 
 use super::access::{Access, archived_access, meeting_access};
-use crate::{App, valid};
+use crate::{App, AuthorityChange, valid};
 
 /// What a new meeting is made from.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -73,6 +73,14 @@ pub struct MeetingPatch {
 }
 
 impl App {
+    /// How many meetings are live, for the metrics.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn meetings_live(&self) -> Result<i64> {
+        Ok(self.store().read().await?.meeting_count_live().await?)
+    }
+
     /// Makes a meeting with the caller as host.
     ///
     /// # Errors
@@ -257,6 +265,7 @@ impl App {
             .meeting_event(id, EventKind::MeetingArchived, &json!({ "meeting_id": id }))
             .await?;
         change.audit("meeting.archived", id, json!({})).await?;
+        change.authority_changes(AuthorityChange::Meeting(id));
         change.commit().await?;
         Ok(Meeting {
             archived_at: Some(ctx.now),

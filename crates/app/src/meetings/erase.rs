@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashSet};
 
 use meetmind_core::{
-    Ctx, DeliveryId, Event, EventKind, EventTopic, Meeting, MeetingAction, MeetingId,
-    MeetingStatus, ParticipantId, Result, SegmentId, Timestamp,
+    Ctx, DeliveryId, Event, EventKind, EventTopic, MeetingAction, MeetingId, MeetingStatus,
+    ParticipantId, Result, SegmentId, Timestamp,
 };
 use meetmind_store::{Conn, ErasureCounts};
 use serde::Serialize;
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::access::{any_access, meeting_access};
 use super::participants::visible_participant;
-use crate::App;
+use crate::{App, AuthorityChange};
 
 /// Rows read at a time while looking for copies.
 const BATCH: i64 = 500;
@@ -57,27 +57,31 @@ impl App {
         let mut change = self.change(ctx).await?;
         change.meeting_lock(id).await?;
         let access = any_access(&mut change, ctx, id, MeetingAction::Delete).await?;
-        let meeting = match access.meeting.status {
-            MeetingStatus::Live => {
-                self.meeting_end_within(&mut change, ctx, access.meeting)
-                    .await?
-            }
-            _ => access.meeting,
-        };
+        if access.meeting.status == MeetingStatus::Live {
+            self.meeting_end_within(&mut change, ctx, access.meeting)
+                .await?;
+        }
         let mut tally = Tally::default();
         let users = change.erasure_user_ids(id).await?;
         for run_id in change.erasure_run_ids(id).await? {
             let topic = EventTopic::Run(run_id);
             tally.add("events", change.event_erase(topic).await?);
         }
-        tally.add("events", change.event_erase(EventTopic::Meeting(id)).await?);
+        // The last word of the topic: it goes out to who listens, and is erased with the rest.
+        let topic = EventTopic::Meeting(id);
+        let data = json!({ "meeting_id": id });
+        let last = change
+            .event_append(topic, EventKind::MeetingErased, ctx.now, data)
+            .await?;
+        change.tell(topic, last);
+        tally.add("events", change.event_erase(topic).await?);
         let needle = id.to_string();
         let blank = json!({ "meeting_id": id, "erased": true });
         for user_id in &users {
             let topic = EventTopic::User(*user_id);
             tally.add("events", change.events_blank(topic, &needle, &blank).await?);
         }
-        tally.extend(change.erasure_copies(&needle, meeting.created_at).await?);
+        tally.extend(change.erasure_copies(id).await?);
         tally.extend(change.erasure_meeting_rows(id).await?);
         for user_id in users {
             let data = json!({ "meeting_id": id });
@@ -88,6 +92,7 @@ impl App {
         change
             .audit("meeting.erased", id, json!({ "rows": tally.0 }))
             .await?;
+        change.authority_changes(AuthorityChange::Meeting(id));
         change.commit().await?;
         Ok(ErasureReceipt {
             meeting_id: id,
@@ -128,11 +133,7 @@ impl App {
             let topic = EventTopic::User(user_id);
             let needle = memory_id.to_string();
             tally.add("events", change.events_blank(topic, &needle, &blank).await?);
-            tally.extend(
-                change
-                    .erasure_copies(&needle, access.meeting.created_at)
-                    .await?,
-            );
+            tally.extend(change.erasure_copies(memory_id).await?);
         }
         let counts = change.erasure_words_rows(participant_id).await?;
         // A highlight that is gone is not stale.
@@ -145,7 +146,7 @@ impl App {
         let erased: HashSet<SegmentId> = segments.iter().copied().collect();
         answers_erase(&mut change, meeting_id, &erased, &mut tally).await?;
         events_erase(&mut change, meeting_id, participant_id, &erased, &mut tally).await?;
-        deliveries_erase(&mut change, &access.meeting, &erased, &mut tally).await?;
+        deliveries_erase(&mut change, meeting_id, &erased, &mut tally).await?;
         for segment_id in &segments {
             let data = json!({ "id": segment_id, "meeting_id": meeting_id, "participant_id": participant_id });
             change
@@ -241,16 +242,13 @@ fn cites(value: &Value, erased: &HashSet<SegmentId>) -> bool {
 /// Erases webhook deliveries that carry the words.
 async fn deliveries_erase(
     conn: &mut Conn,
-    meeting: &Meeting,
+    meeting_id: MeetingId,
     erased: &HashSet<SegmentId>,
     tally: &mut Tally,
 ) -> Result<()> {
-    let needle = meeting.id.to_string();
     let mut after: Option<DeliveryId> = None;
     loop {
-        let rows = conn
-            .words_deliveries(&needle, meeting.created_at, after, BATCH)
-            .await?;
+        let rows = conn.words_deliveries(meeting_id, after, BATCH).await?;
         let Some((last, _)) = rows.last() else {
             return Ok(());
         };

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::access::meeting_access;
-use crate::App;
+use crate::{App, Change};
 
 /// Letters that are hard to mistake for one another.
 const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
@@ -48,13 +48,22 @@ impl App {
         let mut change = self.change(ctx).await?;
         change.meeting_lock(id).await?;
         meeting_access(&mut change, ctx, id, MeetingAction::Manage).await?;
-        let code = self.invite_code();
-        change.meeting_invite_set(id, &code).await?;
-        change
-            .audit("meeting.invite_renewed", id, json!({}))
-            .await?;
+        let code = self.invite_renew_within(&mut change, id, json!({})).await?;
         change.commit().await?;
         Ok(self.invite(id, code))
+    }
+
+    /// Gives a meeting another code within a change; `details` say why.
+    pub(super) async fn invite_renew_within(
+        &self,
+        change: &mut Change<'_>,
+        id: MeetingId,
+        details: serde_json::Value,
+    ) -> Result<String> {
+        let code = self.invite_code();
+        change.meeting_invite_set(id, &code).await?;
+        change.audit("meeting.invite_renewed", id, details).await?;
+        Ok(code)
     }
 
     fn invite(&self, id: MeetingId, invite_code: String) -> Invite {

@@ -13,6 +13,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::access::meeting_access;
+use crate::auth::same;
 use crate::{App, Change, valid};
 
 /// How long a LiveKit token opens the room; joining again gives another.
@@ -26,6 +27,9 @@ pub struct MeetingJoin {
     pub name: Option<String>,
     /// The code of the invitation.
     pub invite_code: Option<String>,
+    /// For guests: the idempotency key of the request. The same join under the same key is the
+    /// same guest, who gets a fresh token.
+    pub once: Option<String>,
 }
 
 /// What somebody gets at the door.
@@ -110,15 +114,28 @@ impl App {
     /// # Errors
     /// `UNAUTHENTICATED` for nobody without an invitation code; `NOT_FOUND` for who is not on the
     /// list and has no fitting code, and for who was removed; `MEETING_LOCKED`; `MEETING_ENDED`;
-    /// `VALIDATION_FAILED` for a guest's name.
+    /// `VALIDATION_FAILED` for a guest's name or key; `TOO_MANY_ATTEMPTS` after wrong codes,
+    /// `RATE_LIMITED` for guests from one address, `QUOTA_EXCEEDED` for guests in one meeting;
+    /// `IDEMPOTENCY_MISMATCH`.
     pub async fn meeting_join(
         &self,
         ctx: &Ctx,
         id: MeetingId,
         join: MeetingJoin,
     ) -> Result<Joined> {
+        if join.invite_code.is_some() {
+            self.codes_check(ctx).await?;
+        }
         let mut change = self.change(ctx).await?;
-        let (meeting, participant) = self.join_within(&mut change, ctx, id, &join).await?;
+        let joined = self.join_within(&mut change, ctx, id, &join).await;
+        let (meeting, participant) = match joined {
+            Err(error) if error.code == Code::NotFound && join.invite_code.is_some() => {
+                drop(change);
+                self.code_failed(ctx).await?;
+                return Err(error);
+            }
+            joined => joined?,
+        };
         let guest_token = match ctx.actor {
             Actor::Anonymous | Actor::Guest { .. } => Some(self.guest_token(ctx, &participant)?),
             _ => None,
@@ -169,11 +186,17 @@ impl App {
         if meeting.archived_at.is_some() {
             return Err(Error::not_found("meeting"));
         }
-        let own = own_participant(change, ctx, id).await?;
+        let own = match ctx.actor {
+            Actor::Anonymous => self.guest_again(change, ctx, id, join).await?,
+            _ => own_participant(change, ctx, id).await?,
+        };
         let by_link = match meeting.access {
             MeetingAccess::Open => matches!(ctx.actor, Actor::User { .. }),
             MeetingAccess::Link => match &join.invite_code {
-                Some(code) => *code == change.meeting_secret_get(id).await?.0,
+                Some(code) => {
+                    let (expected, _) = change.meeting_secret_get(id).await?;
+                    same(expected.as_bytes(), code.as_bytes())
+                }
                 None => false,
             },
             MeetingAccess::Invite => false,
@@ -181,7 +204,17 @@ impl App {
         let door = door(&meeting, own.as_ref(), by_link)?;
         let participant = match own {
             Some(own) => own,
-            None => self.participant_new(change, ctx, id, name).await?,
+            None => {
+                let guest = ctx.actor == Actor::Anonymous;
+                if guest {
+                    self.guest_check(change, ctx, id).await?;
+                }
+                let new = self.participant_new(change, ctx, id, name).await?;
+                if guest {
+                    self.guest_remember(change, ctx, &new, join).await?;
+                }
+                new
+            }
         };
         let participant = self.pass(change, ctx, participant, door).await?;
         let meeting = if door == Door::Open && participant.role != MeetingRole::Agent {

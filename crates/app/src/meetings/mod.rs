@@ -4,6 +4,7 @@ mod access;
 mod calendar;
 mod consent;
 mod crud;
+mod door;
 mod erase;
 mod invite;
 mod join;
@@ -11,7 +12,7 @@ mod participants;
 mod series;
 
 pub use access::Access;
-pub(crate) use access::meeting_access;
+pub(crate) use access::{meeting_access, words_access};
 pub use consent::{ConsentChange, ConsentOutcome};
 pub(crate) use consent::{ConsentKind, consent_permits};
 pub(crate) use crud::cursor_id;

@@ -3,6 +3,7 @@
 use meetmind_core::{
     Code, Ctx, Error, EventKind, EventTopic, Id, MeetingAction, MeetingId, MeetingRole, Page,
     PageQuery, Participant, ParticipantId, ParticipantState, Result, UserId, role_allows,
+    role_over,
 };
 use meetmind_store::Conn;
 use serde::Serialize;
@@ -10,7 +11,7 @@ use serde_json::json;
 
 use super::access::{Access, meeting_access};
 use super::crud::cursor_id;
-use crate::{App, Change, valid};
+use crate::{App, AuthorityChange, Change, valid};
 
 /// Who is put on the list.
 #[derive(Debug, Clone, PartialEq)]
@@ -201,8 +202,9 @@ impl App {
         Ok(participant)
     }
 
-    /// Changes a participant: hosts and cohosts change anybody's role, mute and admission,
-    /// everybody their own name; only the host gives the host's role away, and becomes cohost.
+    /// Changes a participant: hosts and cohosts change name, role, mute and admission of roles
+    /// below their own, everybody their own name; only the host gives the host's role away, and
+    /// becomes cohost.
     ///
     /// # Errors
     /// `NOT_FOUND`, `FORBIDDEN`, `VALIDATION_FAILED`; `CONFLICT` where the participant's state
@@ -218,12 +220,13 @@ impl App {
         change.meeting_lock(meeting_id).await?;
         let access = meeting_access(&mut change, ctx, meeting_id, MeetingAction::Consent).await?;
         let old = visible_participant(&mut change, &access, id).await?;
-        let only_own_name = access.participant_id == Some(id)
-            && patch.role.is_none()
-            && patch.muted.is_none()
-            && patch.admit.is_none();
-        if !only_own_name {
+        let own = access.participant_id == Some(id);
+        let only_name = patch.role.is_none() && patch.muted.is_none() && patch.admit.is_none();
+        if !(own && only_name) {
             meeting_access(&mut change, ctx, meeting_id, MeetingAction::Manage).await?;
+        }
+        if !own {
+            role_over(&ctx.actor, access.role, old.role)?;
         }
         let name = match &patch.name {
             Some(name) => valid::line("name", name, 100)?,
@@ -342,10 +345,14 @@ impl App {
             .await
     }
 
-    /// Removes somebody: they may not come back by link. Removing them again is no change.
+    /// Removes somebody: they may not come back by link. An account is known again; of a guest
+    /// nothing is but the link, so the meeting gets another invitation code. Who is turned away
+    /// at the door keeps the old one from nobody: the door itself holds them. Removing somebody
+    /// again is no change.
     ///
     /// # Errors
-    /// `NOT_FOUND`, `FORBIDDEN` for all but hosts and cohosts, and for the host's own removal.
+    /// `NOT_FOUND`, `FORBIDDEN` for all but hosts and cohosts, for roles that are not below the
+    /// caller's, and for the host's own removal.
     pub async fn participant_remove(
         &self,
         ctx: &Ctx,
@@ -354,13 +361,22 @@ impl App {
     ) -> Result<Participant> {
         let mut change = self.change(ctx).await?;
         change.meeting_lock(meeting_id).await?;
-        meeting_access(&mut change, ctx, meeting_id, MeetingAction::Manage).await?;
+        let access = meeting_access(&mut change, ctx, meeting_id, MeetingAction::Manage).await?;
         let participant = change.participant_get(meeting_id, id).await?;
         if participant.role == MeetingRole::Host {
             return Err(Error::forbidden("the host cannot be removed"));
         }
+        if access.participant_id != Some(id) {
+            role_over(&ctx.actor, access.role, participant.role)?;
+        }
         if participant.state == ParticipantState::Removed {
             return Ok(participant);
+        }
+        let is_at_door = participant.state == ParticipantState::Waiting;
+        if participant.agent_id.is_none() && !is_at_door {
+            let because = json!({ "removed": id });
+            self.invite_renew_within(&mut change, meeting_id, because)
+                .await?;
         }
         let participant = self.remove(&mut change, ctx, participant).await?;
         change.commit().await?;
@@ -395,6 +411,10 @@ impl App {
                 json!({ "meeting_id": participant.meeting_id, "participant_id": participant.id });
             change.event(EventTopic::User(user_id), kind, &data).await?;
         }
+        change.authority_changes(match participant.user_id {
+            Some(user_id) => AuthorityChange::User(user_id),
+            None => AuthorityChange::Guest(participant.id),
+        });
         Ok(participant)
     }
 }

@@ -9,7 +9,7 @@ use meetmind_core::{
 use meetmind_store::{ActionFilter, Conn};
 
 use super::item_text;
-use crate::meetings::{cursor_id, meeting_access};
+use crate::meetings::{cursor_id, meeting_access, words_access};
 use crate::{App, valid};
 
 /// Segments that a person may cite for one item.
@@ -205,7 +205,7 @@ impl App {
         expected: Option<i64>,
     ) -> Result<Action> {
         let mut change = self.change(ctx).await?;
-        meeting_access(&mut change, ctx, meeting_id, MeetingAction::EditNotes).await?;
+        words_access(&mut change, ctx, meeting_id, MeetingAction::EditNotes).await?;
         let old = change.action_get(meeting_id, id).await?;
         if expected.is_some_and(|version| version != old.version) {
             return Err(changed_since("action"));

@@ -2,7 +2,7 @@
 
 use meetmind_ai::local;
 use meetmind_core::{
-    Actor, Code, Ctx, Decision, DecisionId, DecisionStatus, Error, EventKind, Id, Marker,
+    Actor, Code, Ctx, Decision, DecisionId, DecisionStatus, Error, EventKind, Id, Marker, Meeting,
     MeetingAction, MeetingId, Page, PageQuery, Result, Scope, SegmentId, SeriesId, user_may,
 };
 use meetmind_store::{Conn, DecisionFilter};
@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::actions::{changed_since, checked_segments};
 use super::item_text;
 use super::similar::likeness;
-use crate::meetings::{cursor_id, meeting_access};
+use crate::meetings::{cursor_id, meeting_access, words_access};
 use crate::{App, Change};
 
 /// Decisions that one may replace at once.
@@ -84,14 +84,7 @@ impl App {
             .decision_list(meeting_id, status, cursor_id(page)?, page.limit + 1)
             .await?;
         let page = Page::from_rows(rows, page.limit, |row| row.id.uuid().as_bytes().to_vec());
-        let mut items = Vec::with_capacity(page.items.len());
-        for decision in page.items {
-            items.push(view(&mut conn, ctx, decision, access.meeting.series_id).await?);
-        }
-        Ok(Page {
-            items,
-            next_cursor: page.next_cursor,
-        })
+        views(&mut conn, ctx, page, Some(&access.meeting)).await
     }
 
     /// Decisions of the caller's meetings, newest first.
@@ -110,15 +103,7 @@ impl App {
             .decision_search(user_id, filter, cursor_id(page)?, page.limit + 1)
             .await?;
         let page = Page::from_rows(rows, page.limit, |row| row.id.uuid().as_bytes().to_vec());
-        let mut items = Vec::with_capacity(page.items.len());
-        for decision in page.items {
-            let series_id = conn.meeting_get(decision.meeting_id).await?.series_id;
-            items.push(view(&mut conn, ctx, decision, series_id).await?);
-        }
-        Ok(Page {
-            items,
-            next_cursor: page.next_cursor,
-        })
+        views(&mut conn, ctx, page, None).await
     }
 
     /// One decision.
@@ -197,7 +182,7 @@ impl App {
         expected: Option<i64>,
     ) -> Result<DecisionView> {
         let mut change = self.change(ctx).await?;
-        let access = meeting_access(&mut change, ctx, meeting_id, MeetingAction::EditNotes).await?;
+        let access = words_access(&mut change, ctx, meeting_id, MeetingAction::EditNotes).await?;
         let old = of_meeting(&mut change, meeting_id, id).await?;
         if expected.is_some_and(|version| version != old.version) {
             return Err(changed_since("decision"));
@@ -295,7 +280,7 @@ async fn replaceable(
     id: DecisionId,
 ) -> Result<Decision> {
     let earlier = change.decision_get(id).await?;
-    let access = meeting_access(change, ctx, earlier.meeting_id, MeetingAction::EditNotes)
+    let access = words_access(change, ctx, earlier.meeting_id, MeetingAction::EditNotes)
         .await
         .map_err(|error| match error.code {
             // Which meeting it is in is not for the caller to know.
@@ -346,6 +331,27 @@ async fn moved(
     Ok(Decision {
         version: earlier.version + 1,
         ..made
+    })
+}
+
+/// A page of decisions with their chains; `of` is their meeting when all are of one.
+async fn views(
+    conn: &mut Conn,
+    ctx: &Ctx,
+    page: Page<Decision>,
+    of: Option<&Meeting>,
+) -> Result<Page<DecisionView>> {
+    let mut items = Vec::with_capacity(page.items.len());
+    for decision in page.items {
+        let series_id = match of {
+            Some(meeting) => meeting.series_id,
+            None => conn.meeting_get(decision.meeting_id).await?.series_id,
+        };
+        items.push(view(conn, ctx, decision, series_id).await?);
+    }
+    Ok(Page {
+        items,
+        next_cursor: page.next_cursor,
     })
 }
 

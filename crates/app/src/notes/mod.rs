@@ -28,7 +28,9 @@ pub use decisions::{DecisionNew, DecisionPatch, DecisionView};
 pub(crate) use digest::quoted;
 pub use digest::{Digest, DigestStyle};
 pub use insights::{Insights, LongestTurn, OpenQuestionView, SpeakerShare};
-pub use summary::{NotesCoverage, NotesPersona, PersonaView, SummaryView};
+pub use summary::{
+    NotesCoverage, NotesPersona, PersonaView, SummaryLineNew, SummaryPatch, SummaryView,
+};
 pub use topics::TopicDirection;
 pub(crate) use topics::{place, place_after};
 

@@ -2,15 +2,21 @@
 
 use meetmind_ai::local::{self, Coverage, Notes, Persona};
 use meetmind_core::{
-    Action, ActionStatus, Ctx, Decision, DecisionStatus, Highlight, MeetingAction, MeetingId,
-    Result, Summary, Topic,
+    Action, ActionStatus, Ctx, Decision, DecisionStatus, Error, EventKind, Highlight,
+    MeetingAction, MeetingId, Result, SegmentId, Summary, SummaryLine, Topic,
 };
 use meetmind_store::Conn;
 use serde::{Deserialize, Serialize};
 
-use super::{DERIVED_MAX, ENGINE_NOTE, ITEMS_MAX};
-use crate::App;
+use super::actions::{changed_since, checked_segments};
+use super::{DERIVED_MAX, ENGINE_NOTE, ITEMS_MAX, item_text};
 use crate::meetings::meeting_access;
+use crate::{App, valid};
+
+/// Lines that a person may write.
+const LINES_MAX: usize = 50;
+/// Longest headline that a person may write, in characters.
+const HEADLINE_MAX: usize = 300;
 
 /// Whom a view of the notes is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -39,6 +45,26 @@ impl From<NotesPersona> for Persona {
             NotesPersona::Executive => Persona::Executive,
         }
     }
+}
+
+/// A line of the summary that somebody writes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SummaryLineNew {
+    /// The words; at most 1,000 characters.
+    pub text: String,
+    /// What it rests on: 1 to 100 final segments of the meeting.
+    pub segment_ids: Vec<SegmentId>,
+}
+
+/// What changes in a summary: absent stays.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SummaryPatch {
+    /// Another headline.
+    pub headline: Option<String>,
+    /// All lines anew, at most 50.
+    pub lines: Option<Vec<SummaryLineNew>>,
+    /// `false` gives an edited summary back to the passes; `true` keeps it as it stands.
+    pub edited: Option<bool>,
 }
 
 /// What the notes rest on.
@@ -115,6 +141,106 @@ impl App {
             view,
         })
     }
+}
+
+impl App {
+    /// Edits the summary of a meeting; later passes keep it until it is given back to them.
+    /// `expected` is the version the caller last saw, when it guards.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` also before the first pass, `FORBIDDEN`, `PRECONDITION_FAILED`,
+    /// `VALIDATION_FAILED`.
+    pub async fn summary_update(
+        &self,
+        ctx: &Ctx,
+        meeting_id: MeetingId,
+        patch: SummaryPatch,
+        expected: Option<i64>,
+    ) -> Result<SummaryView> {
+        let writes = patch.headline.is_some() || patch.lines.is_some();
+        if writes && patch.edited == Some(false) {
+            return Err(Error::invalid(
+                "edited",
+                "goes with no headline and no lines: they would be made anew",
+            ));
+        }
+        let mut change = self.change(ctx).await?;
+        meeting_access(&mut change, ctx, meeting_id, MeetingAction::EditNotes).await?;
+        // The answer shows the summary: a key without the scope for that is refused before.
+        meeting_access(&mut change, ctx, meeting_id, MeetingAction::ReadTranscript).await?;
+        change.notes_lock(meeting_id).await?;
+        let old = change.summary_find(meeting_id).await?;
+        let old = old.ok_or_else(|| Error::not_found("summary"))?;
+        if expected.is_some_and(|version| version != old.version) {
+            return Err(changed_since("summary"));
+        }
+        let lines = match patch.lines {
+            Some(lines) => written(&mut change, meeting_id, lines).await?,
+            None => old.lines.clone(),
+        };
+        let headline = match &patch.headline {
+            Some(headline) => valid::line("headline", headline, HEADLINE_MAX)?,
+            None => old.headline.clone(),
+        };
+        let made = Summary {
+            headline,
+            lines,
+            edited: patch.edited.unwrap_or(old.edited || writes),
+            // Somebody looked at it again.
+            stale: old.stale && !writes,
+            ..old.clone()
+        };
+        if made != old {
+            let made = Summary {
+                version: old.version + 1,
+                updated_at: ctx.now,
+                ..made
+            };
+            change.summary_update(&old, &made, ctx.now).await?;
+            change
+                .meeting_event(meeting_id, EventKind::SummaryUpdated, &made)
+                .await?;
+        }
+        change.commit().await?;
+        if old.edited && patch.edited == Some(false) {
+            self.notes_refresh(ctx, meeting_id, false).await?;
+        }
+        self.summary_get(ctx, meeting_id, None).await
+    }
+}
+
+/// Lines as somebody wrote them, with the time of the first segment each cites, and its speaker
+/// where the words are a quotation.
+async fn written(
+    conn: &mut Conn,
+    meeting_id: MeetingId,
+    lines: Vec<SummaryLineNew>,
+) -> Result<Vec<SummaryLine>> {
+    if lines.len() > LINES_MAX {
+        return Err(Error::invalid(
+            "lines",
+            format!("must have at most {LINES_MAX} entries"),
+        ));
+    }
+    let mut made = Vec::with_capacity(lines.len());
+    for line in lines {
+        let text = item_text(&line.text)?;
+        let segment_ids = checked_segments(conn, meeting_id, &line.segment_ids).await?;
+        let Some(first) = segment_ids.first() else {
+            return Err(Error::invalid(
+                "segment_ids",
+                "each line must cite at least one segment",
+            ));
+        };
+        let first = conn.segment_get(meeting_id, *first).await?;
+        made.push(SummaryLine {
+            speaker: first.text.contains(&text).then_some(first.speaker),
+            start_ms: first.start_ms,
+            text,
+            segment_ids,
+        });
+    }
+    Ok(made)
 }
 
 /// Lets the engine order the stored rows: it sees their words, and gives back their places.

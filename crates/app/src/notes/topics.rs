@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{DERIVED_MAX, PINNED_SCORE, item_text};
-use crate::meetings::{cursor_id, meeting_access};
+use crate::meetings::{cursor_id, meeting_access, words_access};
 use crate::{Access, App, valid};
 
 /// Which way to go through the topics.
@@ -94,7 +94,7 @@ impl App {
         label: &str,
     ) -> Result<Topic> {
         let mut change = self.change(ctx).await?;
-        meeting_access(&mut change, ctx, meeting_id, MeetingAction::EditNotes).await?;
+        words_access(&mut change, ctx, meeting_id, MeetingAction::EditNotes).await?;
         let label = valid::line("label", label, 200)?;
         change.notes_lock(meeting_id).await?;
         let old = change.topic_get(meeting_id, id).await?;
@@ -132,7 +132,7 @@ impl App {
             return Ok(focus(&topics, &context).and_then(|at| topics.get(at).cloned()));
         }
         let mut change = self.change(ctx).await?;
-        meeting_access(&mut change, ctx, meeting_id, MeetingAction::Speak).await?;
+        words_access(&mut change, ctx, meeting_id, MeetingAction::Speak).await?;
         change.notes_lock(meeting_id).await?;
         let topics = change.topic_list(meeting_id, None, DERIVED_MAX).await?;
         let (_, mut context) = change.meeting_secret_get(meeting_id).await?;
@@ -244,11 +244,9 @@ impl App {
     /// # Errors
     /// `NOT_FOUND`, `FORBIDDEN`.
     pub async fn notes_regenerate(&self, ctx: &Ctx, meeting_id: MeetingId) -> Result<Access> {
-        let access = self
-            .meeting_access(ctx, meeting_id, MeetingAction::EditNotes)
-            .await?;
-        self.meeting_access(ctx, meeting_id, MeetingAction::ReadTranscript)
-            .await?;
+        let mut conn = self.store().read().await?;
+        let access = words_access(&mut conn, ctx, meeting_id, MeetingAction::EditNotes).await?;
+        drop(conn);
         self.notes_refresh(ctx, meeting_id, false).await?;
         Ok(access)
     }

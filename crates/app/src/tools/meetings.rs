@@ -1,8 +1,8 @@
 //! Tools on meetings, their transcripts and their chat.
 
 use meetmind_core::{
-    Ctx, Id, Meeting, MeetingAction, MeetingRole, Message, MessageKind, Page, Participant, Result,
-    Segment, SegmentId,
+    Ctx, Id, Meeting, MeetingAction, MeetingRole, Message, MessageKind, Page, PageQuery,
+    Participant, Result, Segment, SegmentId,
 };
 use meetmind_store::{Excerpt, MeetingFilter};
 use serde::Serialize;
@@ -40,12 +40,11 @@ pub(super) async fn list(app: &App, ctx: &Ctx, a: ListMeetings) -> Result<Page<M
 
 pub(super) async fn get(app: &App, ctx: &Ctx, a: OneMeeting) -> Result<MeetingDetail> {
     let access = app.meeting_get(ctx, a.meeting_id).await?;
-    let participants = app
-        .store()
-        .read()
-        .await?
-        .participant_list(a.meeting_id, None, PARTICIPANTS_SHOWN)
-        .await?;
+    let page = PageQuery {
+        after: None,
+        limit: PARTICIPANTS_SHOWN,
+    };
+    let participants = app.participant_list(ctx, a.meeting_id, &page).await?.items;
     Ok(MeetingDetail {
         meeting: access.meeting,
         role: access.role,

@@ -158,7 +158,12 @@ impl App {
         let Some(user_id) = ctx.actor.user_id() else {
             return Ok(());
         };
-        let mut change = self.change(ctx).await?;
+        // That a tool was called says nothing about whether its work was done.
+        let aside = Ctx {
+            once: None,
+            ..ctx.clone()
+        };
+        let mut change = self.change(&aside).await?;
         let data = json!({
             "tool": name,
             "ok": outcome.is_ok(),

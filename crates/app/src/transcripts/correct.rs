@@ -1,15 +1,15 @@
 //! Corrections and erasures.
 
 use meetmind_core::{
-    Code, Ctx, Error, EventKind, MeetingAction, MeetingId, MeetingStatus, Result, Segment,
-    SegmentId, meeting_may,
+    Code, Ctx, Error, EventKind, MeetingAction, MeetingId, MeetingStatus, Page, PageQuery, Result,
+    Segment, SegmentChange, SegmentId, meeting_may,
 };
 use serde::Serialize;
 use serde_json::json;
 
 use super::speakers::{Speakers, consent_denied, same_name};
 use super::{MAX_SPEAKER_CHARS, check_order, checked_text, checked_time, own_action};
-use crate::meetings::meeting_access;
+use crate::meetings::{meeting_access, words_access};
 use crate::{Access, App, valid};
 
 /// What changes in a segment: absent stays.
@@ -42,7 +42,8 @@ pub struct SegmentErased {
 
 impl App {
     /// Corrects a segment and marks what was derived from it as stale. `expected` is the version
-    /// the caller last saw, when it guards.
+    /// the caller last saw, when it guards. Who corrects gets to read the whole segment, so a key
+    /// needs the scope for that too.
     ///
     /// # Errors
     /// `NOT_FOUND`, `FORBIDDEN` for segments of others without the right to edit notes,
@@ -58,7 +59,7 @@ impl App {
     ) -> Result<Segment> {
         let patch = checked(patch)?;
         let mut change = self.change(ctx).await?;
-        let access = meeting_access(
+        let access = words_access(
             &mut change,
             ctx,
             meeting_id,
@@ -109,12 +110,60 @@ impl App {
         if !change.segment_update(&segment).await? {
             return Err(stale());
         }
+        let was = SegmentChange {
+            segment_id: id,
+            version: old.version,
+            participant_id: old.participant_id,
+            speaker: old.speaker,
+            text: old.text,
+            start_ms: old.start_ms,
+            end_ms: old.end_ms,
+            actor: ctx.actor.key(),
+            at: ctx.now,
+        };
+        change.segment_change_insert(&was).await?;
+        // The words themselves stand in the history of the segment, which goes with it.
+        let details = json!({ "meeting_id": meeting_id, "version": segment.version });
+        change.audit("segment.corrected", id, details).await?;
         change.derived_mark_stale(id, ctx.now).await?;
         change
             .meeting_event(meeting_id, EventKind::SegmentCorrected, &segment)
             .await?;
         change.commit().await?;
         Ok(segment)
+    }
+
+    /// What a segment was before each correction, oldest first: one's own, and for who runs the
+    /// meeting everybody's.
+    ///
+    /// # Errors
+    /// `NOT_FOUND`, `FORBIDDEN`, `INVALID_CURSOR`.
+    pub async fn segment_history(
+        &self,
+        ctx: &Ctx,
+        meeting_id: MeetingId,
+        id: SegmentId,
+        page: &PageQuery,
+    ) -> Result<Page<SegmentChange>> {
+        let mut conn = self.store().read().await?;
+        let access =
+            meeting_access(&mut conn, ctx, meeting_id, MeetingAction::ReadTranscript).await?;
+        let segment = conn.segment_get(meeting_id, id).await?;
+        if !is_own(&access, &segment) {
+            meeting_may(
+                &ctx.actor,
+                Some(access.role),
+                meeting_id,
+                MeetingAction::ReadHistory,
+            )?;
+        }
+        let foreign = |_| Error::new(Code::InvalidCursor, "the cursor was not made by this list");
+        let after = page.after.as_deref().map(<[u8; 8]>::try_from);
+        let after = after.transpose().map_err(foreign)?.map(i64::from_be_bytes);
+        let rows = conn.segment_change_list(id, after, page.limit + 1).await?;
+        Ok(Page::from_rows(rows, page.limit, |row| {
+            row.version.to_be_bytes().to_vec()
+        }))
     }
 
     /// Erases a segment and every copy of its words: what was derived from it, memories, quoting
@@ -161,12 +210,15 @@ impl App {
     }
 }
 
+fn is_own(access: &Access, segment: &Segment) -> bool {
+    access.participant_id.is_some() && segment.participant_id == access.participant_id
+}
+
 /// One's own words are one's own to change; those of others, and who said them, are for who runs
 /// the meeting, or for a recorder's key.
 fn may_change(ctx: &Ctx, access: &Access, segment: &Segment, renamed: bool) -> Result<()> {
-    let own = access.participant_id.is_some() && segment.participant_id == access.participant_id;
     let recorder = own_action(&ctx.actor, MeetingAction::Consent) == MeetingAction::Attribute;
-    if recorder || (own && !renamed) {
+    if recorder || (is_own(access, segment) && !renamed) {
         return Ok(());
     }
     meeting_may(

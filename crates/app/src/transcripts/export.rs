@@ -40,7 +40,7 @@ impl App {
             None => None,
         };
         let participants: Vec<ImportedParticipant> = conn
-            .participant_list(meeting_id, None, MAX_PARTICIPANTS)
+            .participant_list_present(meeting_id, None, MAX_PARTICIPANTS)
             .await?
             .into_iter()
             .filter(|participant| participant.role != MeetingRole::Agent)

@@ -3,11 +3,10 @@
 use std::collections::HashMap;
 
 use meetmind_core::{
-    Code, ConsentPolicy, Ctx, Error, EventKind, Meeting, MeetingAccess, MeetingAction, MeetingId,
-    MeetingRole, MeetingStatus, MemoryMode, Participant, ParticipantId, ParticipantState, Result,
-    Scope, SeriesId, Timestamp, user_may,
+    Attribution, Code, ConsentPolicy, Ctx, Error, EventKind, Meeting, MeetingAccess, MeetingAction,
+    MeetingId, MeetingRole, MeetingStatus, MemoryMode, Participant, ParticipantId,
+    ParticipantState, Result, Scope, Segment, SeriesId, Timestamp, user_may,
 };
-use meetmind_store::SegmentImport;
 
 use super::formats::{self, Format, ImportedSegment, ImportedTranscript, UNKNOWN_SPEAKER};
 use super::speakers::{Speakers, consent_denied, same_name};
@@ -120,12 +119,12 @@ impl App {
             .map(|participant| (participant.name.to_lowercase(), participant.id))
             .collect();
         let count = file.segments.len();
-        let rows: Vec<SegmentImport> = file
+        let rows: Vec<Segment> = file
             .segments
             .into_iter()
             .map(|segment| {
                 let participant_id = by_name.get(&segment.speaker.to_lowercase()).copied();
-                self.row(ctx, segment, participant_id)
+                self.row(ctx, meeting.id, segment, participant_id)
             })
             .collect();
         let mut batches = rows.chunks(BATCH).peekable();
@@ -137,7 +136,7 @@ impl App {
         }
         while let Some(batch) = batches.next() {
             for chunk in batch.chunks(CHUNK) {
-                change.segment_import(meeting.id, chunk, ctx.now).await?;
+                change.segment_insert_many(chunk, ctx.now).await?;
             }
             if batches.peek().is_some() {
                 change.commit().await?;
@@ -210,10 +209,10 @@ impl App {
             {
                 return Err(consent_denied(index, &speaker));
             }
-            rows.push(self.row(ctx, segment, speaker.participant_id));
+            rows.push(self.row(ctx, meeting_id, segment, speaker.participant_id));
         }
         for chunk in rows.chunks(CHUNK) {
-            change.segment_import(meeting_id, chunk, ctx.now).await?;
+            change.segment_insert_many(chunk, ctx.now).await?;
         }
         change
             .meeting_event(meeting_id, EventKind::MeetingUpdated, &access.meeting)
@@ -270,17 +269,27 @@ impl App {
     fn row(
         &self,
         ctx: &Ctx,
+        meeting_id: MeetingId,
         segment: ImportedSegment,
         participant_id: Option<ParticipantId>,
-    ) -> SegmentImport {
-        SegmentImport {
+    ) -> Segment {
+        Segment {
             id: self.id(ctx),
+            meeting_id,
             participant_id,
             speaker: segment.speaker,
             text: segment.text,
             start_ms: segment.start_ms,
             end_ms: segment.end_ms,
             confidence: segment.confidence,
+            language: None,
+            is_final: true,
+            external_id: None,
+            attribution: Attribution::Import,
+            version: 1,
+            corrected_at: None,
+            created_at: ctx.now,
+            updated_at: ctx.now,
         }
     }
 }

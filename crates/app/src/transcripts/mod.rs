@@ -3,13 +3,16 @@
 mod correct;
 mod export;
 pub mod formats;
+mod gather;
 mod import;
 mod post;
 mod read;
 mod speakers;
+mod write;
 
 pub use correct::{SegmentErased, SegmentPatch};
 pub use export::TranscriptFile;
+pub(crate) use gather::State as Posts;
 pub use import::{ImportNew, Imported, MAX_IMPORT_INTO};
 pub use post::{SegmentNew, SegmentPosted};
 

@@ -1,23 +1,12 @@
 //! Segments as they are said: drafts, finals, repeats, late ones.
 
-use std::time::Duration;
+use meetmind_core::{Ctx, Error, MeetingAction, MeetingId, MeetingStatus, Result, Segment};
 
-use meetmind_core::{
-    Actor, Attribution, Code, Ctx, Error, EventKind, Meeting, MeetingAction, MeetingId,
-    MeetingStatus, Result, Segment, meeting_may,
-};
-use meetmind_store::Conn;
-
-use super::formats::{MAX_TIME_MS, spoken_ms};
-use super::speakers::{Speaker, Speakers, consent_denied};
+use super::speakers::{Speakers, consent_denied};
+use super::write::Entry;
 use super::{MAX_POSTED, MAX_SPEAKER_CHARS, check_order, checked_text, checked_time, own_action};
 use crate::meetings::meeting_access;
-use crate::{Access, App, valid};
-
-/// How long after a meeting's end its recorders may still deliver finals.
-const LATE: Duration = Duration::from_secs(600);
-/// How often a write is tried again when another one of the same external id came between.
-const TRIES: usize = 8;
+use crate::{App, valid};
 
 /// A segment to post.
 #[derive(Debug, Clone, PartialEq)]
@@ -49,12 +38,6 @@ pub struct SegmentPosted {
     pub added: bool,
 }
 
-/// A write and the event it causes, if it changed anything.
-struct Written {
-    posted: SegmentPosted,
-    event: Option<EventKind>,
-}
-
 impl App {
     /// Adds segments, all or none. The same `external_id` updates its draft under the same id; a
     /// repeated final changes nothing; a draft that comes after its final changes nothing either.
@@ -76,11 +59,30 @@ impl App {
             ));
         }
         let many = new.len() > 1;
-        let new = new
+        let mut new = new
             .into_iter()
             .enumerate()
             .map(|(index, new)| checked(new, many.then_some(index)))
             .collect::<Result<Vec<_>>>()?;
+        match new.pop() {
+            Some(one) if new.is_empty() => {
+                Ok(vec![self.transcript_gather(ctx, meeting_id, one).await?])
+            }
+            last => {
+                new.extend(last);
+                self.transcript_post_alone(ctx, meeting_id, new).await
+            }
+        }
+    }
+
+    /// Adds segments that are checked, all or none, in a transaction of their own.
+    pub(super) async fn transcript_post_alone(
+        &self,
+        ctx: &Ctx,
+        meeting_id: MeetingId,
+        new: Vec<SegmentNew>,
+    ) -> Result<Vec<SegmentPosted>> {
+        let many = new.len() > 1;
         let action = own_action(&ctx.actor, MeetingAction::Speak);
         let mut change = self.change(ctx).await?;
         let mut access = meeting_access(&mut change, ctx, meeting_id, action).await?;
@@ -110,243 +112,22 @@ impl App {
                 .meeting_start_within(&mut change, ctx, access.meeting)
                 .await?;
         }
-        let mut written = Vec::with_capacity(resolved.len());
-        for (segment, speaker) in resolved {
-            written.push(
-                self.segment_write(&mut change, ctx, &access, segment, speaker)
-                    .await?,
-            );
-        }
-        // Events come last: their number is a lock on Postgres.
-        let mut posted = Vec::with_capacity(written.len());
-        let mut changed = false;
-        for Written { posted: one, event } in written {
-            if let Some(kind) = event {
-                change.meeting_event(meeting_id, kind, &one.segment).await?;
-                changed = true;
-            }
-            posted.push(one);
-        }
-        if changed && access.meeting.status == MeetingStatus::Ended {
-            self.meeting_end_queue(&mut change, ctx, &access.meeting)
-                .await?;
-        }
+        let entries = resolved
+            .into_iter()
+            .map(|(new, speaker)| Entry {
+                ctx,
+                access: &access,
+                new,
+                speaker,
+            })
+            .collect();
+        let written = self.segments_write(&mut change, ctx.now, entries).await?;
+        let written = written.into_iter().collect::<Result<Vec<_>>>()?;
+        self.segments_tell(&mut change, ctx, written.iter().map(|one| (one, &access)))
+            .await?;
         change.commit().await?;
-        Ok(posted)
+        Ok(written.into_iter().map(|one| one.posted).collect())
     }
-
-    async fn segment_write(
-        &self,
-        conn: &mut Conn,
-        ctx: &Ctx,
-        access: &Access,
-        new: SegmentNew,
-        speaker: Speaker,
-    ) -> Result<Written> {
-        let Some(external_id) = new.external_id.clone() else {
-            let segment = self.segment_of(ctx, &access.meeting, new, &speaker)?;
-            check_open(ctx, &access.meeting, &segment)?;
-            conn.segment_insert(&segment).await?;
-            return Ok(added(segment));
-        };
-        for _ in 0..TRIES {
-            let known = conn
-                .segment_find_external(access.meeting.id, &external_id)
-                .await?;
-            let Some(known) = known else {
-                let segment = self.segment_of(ctx, &access.meeting, new.clone(), &speaker)?;
-                check_open(ctx, &access.meeting, &segment)?;
-                if conn.segment_insert_once(&segment).await? {
-                    return Ok(added(segment));
-                }
-                continue;
-            };
-            check_owner(ctx, access, &known, &speaker)?;
-            if known.is_final {
-                return repeated(known, &new, &speaker);
-            }
-            let updated = updated(ctx, known.clone(), &new, &speaker)?;
-            if updated == known {
-                return Ok(Written {
-                    posted: SegmentPosted {
-                        segment: known,
-                        added: false,
-                    },
-                    event: None,
-                });
-            }
-            check_open(ctx, &access.meeting, &updated)?;
-            if conn.segment_update(&updated).await? {
-                let event = Some(event_of(&updated));
-                return Ok(Written {
-                    posted: SegmentPosted {
-                        segment: updated,
-                        added: false,
-                    },
-                    event,
-                });
-            }
-        }
-        Err(Error::new(
-            Code::Conflict,
-            "the segment changes too fast: try again",
-        ))
-    }
-
-    /// A new row for what was said.
-    fn segment_of(
-        &self,
-        ctx: &Ctx,
-        meeting: &Meeting,
-        new: SegmentNew,
-        speaker: &Speaker,
-    ) -> Result<Segment> {
-        let start_ms = new.start_ms.unwrap_or_else(|| {
-            let since = meeting
-                .started_at
-                .map_or(0, |start| ctx.now.millis_since(start));
-            // An end that was given is a better guess than the moment of the call.
-            let latest = new.end_ms.unwrap_or(MAX_TIME_MS);
-            since.clamp(0, latest)
-        });
-        let end_ms = new
-            .end_ms
-            .unwrap_or_else(|| natural_end(start_ms, &new.text));
-        check_order("end_ms", start_ms, end_ms)?;
-        Ok(Segment {
-            id: self.id(ctx),
-            meeting_id: meeting.id,
-            participant_id: speaker.participant_id,
-            speaker: speaker.name.clone(),
-            text: new.text,
-            start_ms,
-            end_ms,
-            confidence: new.confidence,
-            language: new.language,
-            is_final: new.is_final,
-            external_id: new.external_id,
-            attribution: match ctx.actor {
-                Actor::Agent { .. } => Attribution::Track,
-                _ => Attribution::Declared,
-            },
-            version: 1,
-            corrected_at: None,
-            created_at: ctx.now,
-            updated_at: ctx.now,
-        })
-    }
-}
-
-fn added(segment: Segment) -> Written {
-    let event = Some(event_of(&segment));
-    Written {
-        posted: SegmentPosted {
-            segment,
-            added: true,
-        },
-        event,
-    }
-}
-
-fn event_of(segment: &Segment) -> EventKind {
-    if segment.is_final {
-        EventKind::SegmentFinalized
-    } else {
-        EventKind::SegmentDrafted
-    }
-}
-
-fn natural_end(start_ms: i64, text: &str) -> i64 {
-    start_ms.saturating_add(spoken_ms(text)).min(MAX_TIME_MS)
-}
-
-/// A segment that comes for a final one: the same words again, or a draft that was overtaken.
-fn repeated(known: Segment, new: &SegmentNew, speaker: &Speaker) -> Result<Written> {
-    let same = new.text == known.text
-        && speaker.name == known.speaker
-        && new.start_ms.is_none_or(|ms| ms == known.start_ms)
-        && new.end_ms.is_none_or(|ms| ms == known.end_ms);
-    if new.is_final && !same {
-        return Err(Error::new(
-            Code::SegmentFinal,
-            "the segment is final: correct it with PATCH instead",
-        )
-        .with_details(serde_json::json!({ "segment_id": known.id })));
-    }
-    Ok(Written {
-        posted: SegmentPosted {
-            segment: known,
-            added: false,
-        },
-        event: None,
-    })
-}
-
-/// The draft with what is new about it, counted up if there is anything.
-fn updated(ctx: &Ctx, known: Segment, new: &SegmentNew, speaker: &Speaker) -> Result<Segment> {
-    let start_ms = new.start_ms.unwrap_or(known.start_ms);
-    let end_ms = match new.end_ms {
-        Some(end_ms) => end_ms,
-        None if new.text == known.text => known.end_ms.max(start_ms),
-        None => natural_end(start_ms, &new.text),
-    };
-    check_order("end_ms", start_ms, end_ms)?;
-    let updated = Segment {
-        participant_id: speaker.participant_id,
-        speaker: speaker.name.clone(),
-        text: new.text.clone(),
-        start_ms,
-        end_ms,
-        confidence: new.confidence.or(known.confidence),
-        language: new.language.clone().or_else(|| known.language.clone()),
-        is_final: new.is_final,
-        ..known.clone()
-    };
-    if updated == known {
-        return Ok(known);
-    }
-    Ok(Segment {
-        version: known.version + 1,
-        updated_at: ctx.now,
-        ..updated
-    })
-}
-
-/// Another speaker's segment changes only by who may name speakers.
-fn check_owner(ctx: &Ctx, access: &Access, known: &Segment, speaker: &Speaker) -> Result<()> {
-    let own = known.participant_id == speaker.participant_id && known.speaker == speaker.name;
-    let may = || {
-        meeting_may(
-            &ctx.actor,
-            Some(access.role),
-            access.meeting.id,
-            MeetingAction::Attribute,
-        )
-    };
-    if own || may().is_ok() {
-        return Ok(());
-    }
-    Err(Error::new(
-        Code::Conflict,
-        "another speaker's segment has this external_id",
-    ))
-}
-
-/// After the end only finals come, and only for a while.
-fn check_open(ctx: &Ctx, meeting: &Meeting, segment: &Segment) -> Result<()> {
-    if meeting.status != MeetingStatus::Ended {
-        return Ok(());
-    }
-    let late = meeting
-        .ended_at
-        .is_some_and(|ended_at| ctx.now <= ended_at.plus(LATE));
-    if late && segment.is_final {
-        return Ok(());
-    }
-    Err(Error::new(
-        Code::MeetingEnded,
-        "the meeting has ended; finals are taken for ten minutes after its end",
-    ))
 }
 
 /// Holds the fields to their rules. `index` names the segment in a list.

@@ -13,6 +13,7 @@ use sha2::Sha256;
 
 use super::SECRET_PREFIX;
 use crate::App;
+use crate::jobs::Lane;
 
 /// How long after a failed try the next one comes. The first try is immediate, so there are
 /// eight in all, over 27 and a half hours.
@@ -148,7 +149,7 @@ impl App {
             change
                 .job_insert(&self.delivery_job(ctx, &delivery, at))
                 .await?;
-            change.wake_worker();
+            change.wake_worker(Lane::Deliveries);
         }
         change.commit().await
     }

@@ -145,6 +145,7 @@ impl App {
         Job {
             id: self.id(ctx),
             kind: JobKind::Deliver,
+            webhook_id: Some(delivery.webhook_id),
             payload: json!({ "delivery_id": id, "attempt": attempt }),
             run_at,
             attempts: 0,

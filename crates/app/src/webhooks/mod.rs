@@ -6,14 +6,16 @@ mod fan_out;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use meetmind_core::{
-    Code, Ctx, Delivery, DeliveryAttempt, DeliveryId, DeliveryStatus, Error, EventKind, EventTopic,
-    Id, Page, PageQuery, Result, Scope, Webhook, WebhookId, user_may,
+    Actor, Code, Ctx, Delivery, DeliveryAttempt, DeliveryId, DeliveryStatus, Error, EventKind,
+    EventTopic, Id, Page, PageQuery, Result, Scope, Webhook, WebhookId, event_scope, scope_check,
+    user_may,
 };
 use serde_json::json;
 
 pub(crate) use fan_out::State;
 
 use crate::App;
+use crate::jobs::Lane;
 use crate::meetings::cursor_id;
 
 /// Webhooks that one user may have.
@@ -63,6 +65,7 @@ impl App {
             created_at: ctx.now,
             updated_at: ctx.now,
         };
+        events_may(&ctx.actor, &webhook.events)?;
         let secret = self.webhook_secret();
         let mut change = self.change(ctx).await?;
         let count = change.webhook_count(user_id).await?;
@@ -105,7 +108,8 @@ impl App {
         }))
     }
 
-    /// Changes a webhook. Switching it on forgets that it failed.
+    /// Changes a webhook. Switching it on forgets that it failed. A key needs the scopes for
+    /// reading what the webhook gets, whatever it changes: it may send it elsewhere.
     ///
     /// # Errors
     /// `VALIDATION_FAILED`, `NOT_FOUND`, `SCOPE_MISSING`.
@@ -131,6 +135,7 @@ impl App {
                 webhook.failing_since = None;
             }
         }
+        events_may(&ctx.actor, &webhook.events)?;
         webhook.updated_at = ctx.now;
         change.webhook_update(&webhook).await?;
         change
@@ -195,7 +200,7 @@ impl App {
         let delivery = self.delivery_new(ctx, id, &event)?;
         self.delivery_queue(ctx, &mut change, &delivery).await?;
         change.tell(topic, event);
-        change.wake_worker();
+        change.wake_worker(Lane::Deliveries);
         change.commit().await?;
         Ok(delivery)
     }
@@ -217,6 +222,7 @@ impl App {
         let rows = conn
             .delivery_list(webhook_id, before, page.limit + 1)
             .await?;
+        let rows = rows.into_iter().map(|row| shown(&ctx.actor, row)).collect();
         Ok(Page::from_rows(rows, page.limit, |row| {
             row.id.uuid().as_bytes().to_vec()
         }))
@@ -237,7 +243,7 @@ impl App {
         conn.webhook_get(user_id, webhook_id).await?;
         let delivery = conn.delivery_get(webhook_id, id).await?;
         let attempts = conn.delivery_attempt_list(id, ATTEMPTS_SHOWN).await?;
-        Ok((delivery, attempts))
+        Ok((shown(&ctx.actor, delivery), attempts))
     }
 
     /// Tries a delivery again now, under the same id, whatever became of it.
@@ -266,9 +272,9 @@ impl App {
         }
         let job = self.delivery_job(ctx, &delivery, ctx.now);
         change.job_insert(&job).await?;
-        change.wake_worker();
+        change.wake_worker(Lane::Deliveries);
         change.commit().await?;
-        Ok(delivery)
+        Ok(shown(&ctx.actor, delivery))
     }
 
     fn webhook_secret(&self) -> String {
@@ -302,6 +308,26 @@ fn checked_events(mut events: Vec<String>) -> Result<Vec<String>> {
     events.sort_unstable();
     events.dedup();
     Ok(events)
+}
+
+/// Fails when the caller's key may not read what these event types tell.
+fn events_may(actor: &Actor, events: &[String]) -> Result<()> {
+    for kind in EventKind::ALL {
+        if wants(events, *kind) {
+            scope_check(actor, event_scope(*kind))?;
+        }
+    }
+    Ok(())
+}
+
+/// A delivery as the caller may see it: without the data of an event that the caller's key may
+/// not read.
+fn shown(actor: &Actor, mut delivery: Delivery) -> Delivery {
+    let may = |kind| scope_check(actor, event_scope(kind)).is_ok();
+    if delivery.event_type.parse().is_ok_and(|kind| !may(kind)) {
+        delivery.payload["data"] = serde_json::Value::Null;
+    }
+    delivery
 }
 
 /// Whether a webhook with this list wants events of this type.

@@ -170,6 +170,18 @@ impl Config {
             20,
         )?;
         within(
+            "guests.max_per_meeting",
+            signed(self.guests.max_per_meeting),
+            0,
+            10_000,
+        )?;
+        within(
+            "guests.max_per_address_and_hour",
+            signed(self.guests.max_per_address_and_hour),
+            1,
+            1_000_000,
+        )?;
+        within(
             "agents.max_per_user",
             signed(self.agents.max_per_user),
             1,
@@ -296,8 +308,6 @@ mod tests {
             ("SUPABASE_ANON_KEY", "anon"),
             ("OPENAI_API_KEY", "sk-x"),
             ("MEM0_API_KEY", "m0-x"),
-            ("LIVEKIT_API_KEY", "k"),
-            ("LIVEKIT_API_SECRET", "s"),
         ])
         .expect("a mode");
         let notes = config.notes.join("\n");
@@ -306,11 +316,20 @@ mod tests {
             "SQLite",
             "calls no model",
             "not at Mem0",
-            "embedded LiveKit",
         ] {
             assert!(notes.contains(part), "{part}: {notes}");
         }
         assert!(!notes.contains("sk-x") && !notes.contains("m0-x"));
+    }
+
+    #[test]
+    fn a_pair_without_an_address_is_the_inner_servers_own_and_long_enough() {
+        let pair =
+            |secret| from_variables(&[("LIVEKIT_API_KEY", "k"), ("LIVEKIT_API_SECRET", secret)]);
+        let config = pair("a secret of at least thirty-two bytes").expect("a mode");
+        assert!(config.livekit_pair().is_some() && config.media_driver().is_some());
+        let error = pair("short").expect_err("too short");
+        assert!(error.to_string().contains("LIVEKIT_API_SECRET"), "{error}");
     }
 
     #[test]

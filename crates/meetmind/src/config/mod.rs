@@ -39,6 +39,7 @@ pub(crate) struct Config {
     pub(crate) supabase: Supabase,
     pub(crate) providers: Providers,
     pub(crate) agents: Agents,
+    pub(crate) guests: Guests,
     pub(crate) retention: Retention,
     pub(crate) outbound: Outbound,
     /// What a person should know about this set-up; filled in by the checks.
@@ -145,6 +146,13 @@ pub(crate) struct Agents {
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub(crate) struct Guests {
+    pub(crate) max_per_meeting: i64,
+    pub(crate) max_per_address_and_hour: i64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Retention {
     pub(crate) events_days: u64,
     pub(crate) archive_days: u64,
@@ -238,6 +246,10 @@ impl Config {
                 concurrent_runs: self.agents.max_runs_per_user,
                 runs_per_day: self.agents.max_runs_per_day,
             },
+            guests: meetmind_app::GuestSettings {
+                per_meeting: self.guests.max_per_meeting,
+                per_address_and_hour: self.guests.max_per_address_and_hour,
+            },
             outbound: meetmind_app::OutboundSettings {
                 allow_private: self.outbound.allow_private,
                 timeout: Duration::from_secs(self.outbound.timeout_s),
@@ -256,11 +268,19 @@ impl Config {
         if !self.livekit.url.is_empty() {
             return None;
         }
+        // Who lets the system pick the port for pages has several servers on one machine.
+        let port = |configured| {
+            if self.listen.port() == 0 {
+                0
+            } else {
+                configured
+            }
+        };
         Some(meetmind_media::driver::DriverConfig {
             listen: vec![self.listen.ip()],
             advertise: self.media.advertise.clone(),
-            udp_port: self.media.udp_port,
-            tcp_port: Some(self.media.tcp_port),
+            udp_port: port(self.media.udp_port),
+            tcp_port: Some(port(self.media.tcp_port)),
             shards: self.media.threads,
             ..meetmind_media::driver::DriverConfig::default()
         })

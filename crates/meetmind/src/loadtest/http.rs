@@ -74,24 +74,31 @@ impl Load {
 
     /// Reads one path again and again.
     pub(super) async fn gets(&self, path: &str) -> Result<Outcome> {
-        self.run(Method::GET, path, |_| String::new()).await
+        let paths = [path.to_owned()];
+        self.run(Method::GET, &paths, |_| String::new()).await
     }
 
-    /// Posts to one path, each time another body made from its number.
-    pub(super) async fn posts(&self, path: &str, body: fn(u64) -> String) -> Result<Outcome> {
-        self.run(Method::POST, path, body).await
+    /// Posts to these paths, on each connection to one of them, each time another body made from
+    /// its number.
+    pub(super) async fn posts(&self, paths: &[String], body: fn(u64) -> String) -> Result<Outcome> {
+        self.run(Method::POST, paths, body).await
     }
 
-    async fn run(&self, method: Method, path: &str, body: fn(u64) -> String) -> Result<Outcome> {
+    async fn run(
+        &self,
+        method: Method,
+        paths: &[String],
+        body: fn(u64) -> String,
+    ) -> Result<Outcome> {
         let numbers = Arc::new(AtomicU64::new(0));
         let started = Instant::now();
         let end = started + self.time;
         let mut workers = Vec::new();
-        for _ in 0..self.connections {
+        for (_, path) in (0..self.connections).zip(paths.iter().cycle()) {
             let mut sender = self.connect().await?;
             let request = Template {
                 method: method.clone(),
-                path: path.to_owned(),
+                path: path.clone(),
                 host: self.host.clone(),
                 token: format!("Bearer {}", self.token),
             };

@@ -45,7 +45,7 @@ pub(crate) async fn loadtest(args: LoadtestArgs) -> Result<ExitCode> {
 
     let mut starts = Vec::new();
     for _ in 0..STARTS {
-        let (serving, took) = Serving::start(&folder, args.postgres.as_deref()).await?;
+        let (serving, took) = Serving::start(&folder, &args).await?;
         starts.push(took);
         serving.stop().await?;
     }
@@ -54,7 +54,7 @@ pub(crate) async fn loadtest(args: LoadtestArgs) -> Result<ExitCode> {
         "start to ready, median of 5 (database exists)",
         format!("{:.0} ms", starts[STARTS / 2].as_secs_f64() * 1000.0),
     ));
-    let (serving, _) = Serving::start(&folder, args.postgres.as_deref()).await?;
+    let (serving, _) = Serving::start(&folder, &args).await?;
     lines.push(Line::single("memory, idle", mb(serving.resident_kb()?)));
 
     let anonymous = Api::server(&serving.url)?;
@@ -76,13 +76,17 @@ pub(crate) async fn loadtest(args: LoadtestArgs) -> Result<ExitCode> {
     lines.push(one.line("GET /api/meetings/{id}, signed in", Some(&ceiling)));
     let list = load.gets("/api/meetings").await?;
     lines.push(list.line("GET /api/meetings (50 rows), signed in", Some(&ceiling)));
-    let posts = load
-        .posts(
-            &format!("/api/meetings/{meeting}/transcript"),
-            measure::segment,
-        )
-        .await?;
+    let path = |meeting: &str| format!("/api/meetings/{meeting}/transcript");
+    let posts = load.posts(&[path(&meeting)], measure::segment).await?;
     lines.push(posts.line("POST one final segment, kept and told", None));
+    let mut paths = Vec::new();
+    for number in 0..args.connections {
+        paths.push(path(
+            &new_meeting(&host, &format!("At once {number}")).await?,
+        ));
+    }
+    let posts = load.posts(&paths, measure::segment).await?;
+    lines.push(posts.line("the same, each connection in a meeting of its own", None));
 
     let room = new_meeting(&host, "Fan-out").await?;
     let fan_out = measure::fan_out(&host, &room, args.clients).await?;
@@ -95,7 +99,7 @@ pub(crate) async fn loadtest(args: LoadtestArgs) -> Result<ExitCode> {
         mb(serving.resident_kb()?),
     ));
     serving.stop().await?;
-    print_table(&args, &lines);
+    print_table(&args, &process::durability(&folder, &args).await?, &lines);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -131,7 +135,7 @@ fn ms(duration: Option<Duration>) -> String {
     )
 }
 
-fn print_table(args: &LoadtestArgs, lines: &[Line]) {
+fn print_table(args: &LoadtestArgs, durability: &str, lines: &[Line]) {
     let engine = if args.postgres.is_some() {
         "Postgres"
     } else {
@@ -148,8 +152,12 @@ fn print_table(args: &LoadtestArgs, lines: &[Line]) {
     );
     println!("{}", process::machine());
     println!("command: {}", process::command());
+    println!("database: {durability}");
+    let server = args.server_cpus.as_ref().map_or_else(String::new, |cpus| {
+        format!(", the server on CPU {cpus} only")
+    });
     println!(
-        "client and server on the same machine; {} connections, {} s each, {} WebSocket clients\n",
+        "client and server on the same machine{server}; {} connections, {} s each, {} WebSocket clients\n",
         args.connections, args.seconds, args.clients
     );
     println!("| what | result | p50 | p99 |\n|---|---|---|---|");

@@ -11,6 +11,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
 
 use crate::api::Api;
+use crate::cli::LoadtestArgs;
 
 /// A start that takes longer has failed.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -42,10 +43,18 @@ pub(super) struct Serving {
 
 impl Serving {
     /// Starts it; gives the time from the start of the process to the first "ready".
-    pub(super) async fn start(folder: &Folder, postgres: Option<&str>) -> Result<(Self, Duration)> {
+    pub(super) async fn start(folder: &Folder, args: &LoadtestArgs) -> Result<(Self, Duration)> {
         let program = std::env::current_exe().context("where this program lies")?;
         let started = Instant::now();
-        let mut command = Command::new(program);
+        let mut command = match &args.server_cpus {
+            // It becomes the program, under the same process id.
+            Some(cpus) => {
+                let mut command = Command::new("taskset");
+                command.args(["--cpu-list", cpus]).arg(program);
+                command
+            }
+            None => Command::new(program),
+        };
         command
             .args([
                 "serve",
@@ -61,8 +70,11 @@ impl Serving {
             .env_clear()
             .stdout(Stdio::piped())
             .kill_on_drop(true);
-        if let Some(url) = postgres {
+        if let Some(url) = &args.postgres {
             command.env("DATABASE_URL", url);
+        }
+        if args.synchronous_full {
+            command.env("MEETMIND_DATABASE_SYNCHRONOUS", "full");
         }
         let mut child = command.spawn().context("the server cannot be started")?;
         let stdout = child.stdout.take().context("the server's output")?;
@@ -123,6 +135,25 @@ impl Serving {
     }
 }
 
+/// What the measured database does against a power cut, in its own words.
+pub(super) async fn durability(folder: &Folder, args: &LoadtestArgs) -> Result<String> {
+    let mut settings = match &args.postgres {
+        Some(url) => meetmind_store::Settings::url(url),
+        None => meetmind_store::Settings::sqlite(folder.0.join("meetmind.db")),
+    };
+    if args.synchronous_full {
+        settings.synchronous = meetmind_store::Synchronous::Full;
+    }
+    let store = meetmind_store::Store::open(&settings).await?;
+    let words = store.durability().await?;
+    store.close().await;
+    let words: Vec<String> = words
+        .iter()
+        .map(|(name, value)| format!("{name} = {value}"))
+        .collect();
+    Ok(words.join(", "))
+}
+
 /// The machine in one line: processor, cores, memory.
 pub(super) fn machine() -> String {
     let field = |path: &str, name: &str| {
@@ -133,7 +164,12 @@ pub(super) fn machine() -> String {
     };
     let model =
         field("/proc/cpuinfo", "model name").unwrap_or_else(|| "unknown processor".to_owned());
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    // Not what this process may use: it may be held to one of them.
+    let cores = fs::read_to_string("/proc/cpuinfo").map_or(0, |text| {
+        text.lines()
+            .filter(|line| line.starts_with("processor"))
+            .count()
+    });
     let memory = field("/proc/meminfo", "MemTotal")
         .and_then(|text| text.split_whitespace().next()?.parse::<u64>().ok())
         .map_or_else(String::new, |kb| format!(", {} GB", (kb + (1 << 19)) >> 20));

@@ -32,6 +32,9 @@ fn a_start_says_where_it_listens_and_is_ready() {
         "meetmind_build_info",
         "meetmind_http_requests_total",
         "meetmind_db_pool_open",
+        "meetmind_meetings_live 0",
+        "meetmind_jobs_oldest_due_seconds{lane=\"deliveries\"} 0",
+        "meetmind_jobs_oldest_due_seconds{lane=\"others\"} 0",
     ] {
         assert!(metrics.contains(name), "{name} is missing: {metrics}");
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum::http::request::Parts;
 use meetmind_app::App;
-use meetmind_core::{Actor, Ctx, Error, RequestId};
+use meetmind_core::{Actor, Ctx, Error, Once, RequestId};
 
 use crate::reply::Failure;
 
@@ -37,6 +37,7 @@ fn ctx(parts: &Parts, app: &App, actor: Actor) -> Ctx {
         request_id,
         now: app.now(),
         address: meta.and_then(|meta| meta.address.clone()),
+        once: parts.extensions.get::<Arc<Once>>().cloned(),
     }
 }
 

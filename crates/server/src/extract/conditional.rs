@@ -25,3 +25,22 @@ impl<S: Sync> FromRequestParts<S> for IfMatch {
         Ok(Self(Some(text.trim_matches('"').parse().unwrap_or(-1))))
     }
 }
+
+impl utoipa::IntoParams for IfMatch {
+    fn into_params(
+        _: impl Fn() -> Option<utoipa::openapi::path::ParameterIn>,
+    ) -> Vec<utoipa::openapi::path::Parameter> {
+        use utoipa::openapi::path::{ParameterBuilder, ParameterIn};
+        use utoipa::openapi::schema::{ObjectBuilder, Type};
+        let header = ParameterBuilder::new()
+            .name("If-Match")
+            .parameter_in(ParameterIn::Header)
+            .description(Some(
+                "The `ETag` that you last saw: when it changed since, nothing happens and the answer is 412.",
+            ))
+            .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
+            .example(Some(serde_json::json!("\"3\"")))
+            .build();
+        vec![header]
+    }
+}

@@ -1,11 +1,12 @@
-//! Objects are objects: serde takes an array of the fields in their order for a struct too, which
-//! no client means and no document says.
+//! What JSON Schema means by a type: serde takes an array of the fields in their order for a struct
+//! too, which no client means, and refuses `5.0` for an integer, which it is.
 
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, Visitor};
 
-/// Reads like what it wraps, but takes only maps for structs, at any depth.
+/// Reads like what it wraps, but takes only maps for structs, and whole numbers for integers
+/// however they are written, at any depth.
 pub(super) struct Strict<T>(pub(super) T);
 
 macro_rules! forward {
@@ -16,13 +17,19 @@ macro_rules! forward {
     )+};
 }
 
+macro_rules! whole {
+    ($($method:ident();)+) => {$(
+        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+            self.0.$method(Whole(visitor))
+        }
+    )+};
+}
+
 impl<'de, D: Deserializer<'de>> Deserializer<'de> for Strict<D> {
     type Error = D::Error;
 
     forward! {
-        deserialize_any(); deserialize_bool(); deserialize_i8(); deserialize_i16();
-        deserialize_i32(); deserialize_i64(); deserialize_i128(); deserialize_u8();
-        deserialize_u16(); deserialize_u32(); deserialize_u64(); deserialize_u128();
+        deserialize_any(); deserialize_bool(); deserialize_i128(); deserialize_u128();
         deserialize_f32(); deserialize_f64(); deserialize_char(); deserialize_str();
         deserialize_string(); deserialize_bytes(); deserialize_byte_buf(); deserialize_option();
         deserialize_unit(); deserialize_seq(); deserialize_map(); deserialize_identifier();
@@ -32,6 +39,11 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Strict<D> {
         deserialize_tuple(len: usize);
         deserialize_tuple_struct(name: &'static str, len: usize);
         deserialize_enum(name: &'static str, variants: &'static [&'static str]);
+    }
+
+    whole! {
+        deserialize_i8(); deserialize_i16(); deserialize_i32(); deserialize_i64();
+        deserialize_u8(); deserialize_u16(); deserialize_u32(); deserialize_u64();
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -92,6 +104,31 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Strict<V> {
     // No enum of ours carries a struct from the wire: what is inside is read as it is.
     fn visit_enum<A: EnumAccess<'de>>(self, choice: A) -> Result<V::Value, A::Error> {
         self.0.visit_enum(choice)
+    }
+}
+
+/// Up to here a floating point number holds every whole number.
+const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
+
+/// Takes `5.0` where 5 is meant.
+struct Whole<V>(V);
+
+impl<'de, V: Visitor<'de>> Visitor<'de> for Whole<V> {
+    type Value = V::Value;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.expecting(formatter)
+    }
+
+    hand_on! {
+        visit_i64: i64; visit_u64: u64;
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<V::Value, E> {
+        if value.fract() == 0.0 && value.abs() <= WHOLE_MAX {
+            return self.0.visit_i64(value as i64);
+        }
+        self.0.visit_f64(value)
     }
 }
 
@@ -177,5 +214,19 @@ mod tests {
             many: vec![Inner { count: None }],
         };
         assert_eq!(whole.expect("an object"), expected);
+    }
+
+    #[test]
+    fn a_whole_number_is_an_integer_however_it_is_written() {
+        let count = |number: &str| {
+            read(&format!(r#"{{"name":"a","inner":{{"count":{number}}}}}"#))
+                .map(|outer| outer.inner.and_then(|inner| inner.count))
+        };
+        for (number, value) in [("5", 5), ("5.0", 5), ("5e2", 500), ("-0.0", 0)] {
+            assert_eq!(count(number).expect(number), Some(value), "{number}");
+        }
+        for number in ["5.5", "1e300", "\"5\"", "true"] {
+            assert!(count(number).expect_err(number).is_data(), "{number}");
+        }
     }
 }

@@ -90,6 +90,15 @@ fn shapes() -> Map<String, Value> {
             shape("Ids of what it happened to.", json!({}), &[]),
         ),
         (
+            "Erased",
+            shape(
+                "What stays of an event whose words were erased: ids, times and numbers. `erased` stands \
+                 wherever words were taken out.",
+                json!({ "erased": { "const": true } }),
+                &["erased"],
+            ),
+        ),
+        (
             "Removed",
             shape(
                 "A derived item that is no more.",
@@ -267,12 +276,9 @@ fn schemas() -> Map<String, Value> {
 }
 
 fn event_message(kind: EventKind) -> Value {
-    let data = match payload(kind) {
-        [only] => schema_ref(only),
-        several => {
-            json!({ "anyOf": several.iter().map(|name| schema_ref(name)).collect::<Vec<_>>() })
-        }
-    };
+    // The words of any stored event can be erased; its number stays.
+    let ways = payload(kind).iter().chain(["Erased"].iter());
+    let data = json!({ "anyOf": ways.map(|name| schema_ref(name)).collect::<Vec<_>>() });
     json!({
         "name": kind.as_str(),
         "contentType": "application/json",

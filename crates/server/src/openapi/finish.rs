@@ -165,7 +165,7 @@ fn complete(method: &str, path: &str, operation: &mut Operation, schemas: &serde
             "403" => enveloped && path != "/auth/login",
             "404" => enveloped && (path.contains('{') || writes || names_things(operation)),
             "409" => enveloped && writes,
-            "412" => enveloped && matches!(method, "put" | "patch" | "delete"),
+            "412" => guards(operation),
             "408" | "413" | "415" => enveloped && has_body,
             "422" => enveloped,
             _ => true,
@@ -196,6 +196,15 @@ fn complete(method: &str, path: &str, operation: &mut Operation, schemas: &serde
         format!("{said}\n\n")
     };
     operation.description = Some(format!("{lead}```sh\n{curl}\n```"));
+}
+
+/// Whether it may be made to depend on the version the caller last saw.
+fn guards(operation: &Operation) -> bool {
+    operation
+        .parameters
+        .iter()
+        .flatten()
+        .any(|parameter| matches!(parameter, RefOr::T(parameter) if parameter.name == "If-Match"))
 }
 
 /// Whether a parameter holds an id: what it names may not be there.

@@ -299,7 +299,7 @@ async fn get(
 }
 
 /// Change an agent. Runs under way keep the configuration they began with.
-#[utoipa::path(put, path = "/api/agents/{id}", tag = "agents", params(("id" = AgentId, Path)), request_body = AgentPatchBody, responses((status = 200, body = Envelope<AgentView>)))]
+#[utoipa::path(put, path = "/api/agents/{id}", tag = "agents", params(("id" = AgentId, Path), IfMatch), request_body = AgentPatchBody, responses((status = 200, body = Envelope<AgentView>)))]
 async fn update(
     State(app): State<App>,
     Caller(ctx): Caller,

@@ -9,8 +9,8 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::sse::{self, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
-use meetmind_app::{App, Published, StreamGuard, TopicStart};
-use meetmind_core::{Ctx, Error, Event, EventTopic, MeetingId, UserId};
+use meetmind_app::{App, AuthorityChange, Published, StreamGuard, TopicStart};
+use meetmind_core::{Ctx, Error, Event, EventTopic, MeetingId};
 use serde::Deserialize;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
@@ -107,7 +107,7 @@ struct Listener {
     topic: EventTopic,
     cursor: Cursor,
     bus: Receiver<Published>,
-    authority: Receiver<UserId>,
+    authority: Receiver<AuthorityChange>,
     drain: watch::Receiver<bool>,
     recheck: Interval,
     ready: VecDeque<sse::Event>,
@@ -175,8 +175,9 @@ impl Listener {
                     Err(RecvError::Lagged(_)) => self.cursor.behind = true,
                     Err(RecvError::Closed) => self.ended = true,
                 },
-                user = self.authority.recv() => {
-                    if user.ok().is_none_or(|user_id| self.ctx.actor.user_id() == Some(user_id)) {
+                change = self.authority.recv() => {
+                    // Changes that were missed may be the client's.
+                    if change.map_or(true, |change| change.is_of(&self.ctx.actor)) {
                         self.check().await;
                     }
                 }

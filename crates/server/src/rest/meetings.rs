@@ -1,7 +1,7 @@
 //! `/api/meetings` and `/api/meetings/{id}`.
 
 use axum::extract::State;
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use meetmind_app::{App, ErasureReceipt, Invite, Joined, MeetingJoin, MeetingNew, MeetingPatch};
 use meetmind_core::{
@@ -287,7 +287,7 @@ async fn get(
 }
 
 /// Change a meeting. With `If-Match`, only if nobody changed it since.
-#[utoipa::path(put, path = "/api/meetings/{id}", tag = "meetings", params(("id" = MeetingId, Path)), request_body = MeetingPatchBody, responses((status = 200, body = Envelope<Meeting>)))]
+#[utoipa::path(put, path = "/api/meetings/{id}", tag = "meetings", params(("id" = MeetingId, Path), IfMatch), request_body = MeetingPatchBody, responses((status = 200, body = Envelope<Meeting>)))]
 async fn update(
     State(app): State<App>,
     Caller(ctx): Caller,
@@ -301,7 +301,7 @@ async fn update(
 }
 
 /// The same as PUT.
-#[utoipa::path(patch, path = "/api/meetings/{id}", tag = "meetings", params(("id" = MeetingId, Path)), request_body = MeetingPatchBody, responses((status = 200, body = Envelope<Meeting>)))]
+#[utoipa::path(patch, path = "/api/meetings/{id}", tag = "meetings", params(("id" = MeetingId, Path), IfMatch), request_body = MeetingPatchBody, responses((status = 200, body = Envelope<Meeting>)))]
 async fn patch(
     app: State<App>,
     caller: Caller,
@@ -360,18 +360,24 @@ async fn calendar(
 }
 
 /// Join, or come to the door. Guests send a name and the code of the invitation and get a token.
-/// Joining again gives a new room token; while you wait to be admitted, `livekit` is null.
+/// Joining again gives a new room token; while you wait to be admitted, `livekit` is null. A guest
+/// who repeats the request with the same `Idempotency-Key` (16 characters or more: nobody else may
+/// think of it) comes in once and gets a fresh token; for everybody else joining again is no change
+/// anyway. Guests are limited per meeting and per address, and wrong codes make the caller wait: 429
+/// with `current`, `limit` and `reset`.
 #[utoipa::path(post, path = "/api/meetings/{id}/join", tag = "meetings", params(("id" = MeetingId, Path)), request_body = Option<JoinBody>, responses((status = 200, body = Envelope<Joined>)))]
 async fn join(
     State(app): State<App>,
     Caller(ctx): Caller,
     Path(id): Path<MeetingId>,
+    headers: HeaderMap,
     body: Option<Json<JoinBody>>,
 ) -> Outcome<Joined> {
     let body = body.map(|Json(body)| body).unwrap_or_default();
     let join = MeetingJoin {
         name: body.name,
         invite_code: body.invite_code,
+        once: crate::idempotency::key(&headers)?,
     };
     Ok(Reply::ok(app.meeting_join(&ctx, id, join).await?))
 }

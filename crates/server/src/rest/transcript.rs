@@ -10,7 +10,7 @@ use meetmind_app::transcripts::{
     ImportNew, Imported, SegmentErased, SegmentNew, SegmentPatch, SegmentPosted,
 };
 use meetmind_core::{
-    Code, Error, Meeting, MeetingId, Page, Segment, SegmentId, SeriesId, Timestamp,
+    Code, Error, Meeting, MeetingId, Page, Segment, SegmentChange, SegmentId, SeriesId, Timestamp,
 };
 use meetmind_store::SegmentFilter;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
@@ -35,6 +35,7 @@ pub(crate) fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(list, post))
         .routes(routes!(get, correct, erase))
+        .routes(routes!(history))
         .merge(imports)
 }
 
@@ -347,7 +348,7 @@ async fn get(
 
 /// Correct a segment; what was derived from it is marked as stale. With `If-Match`, only if
 /// nobody changed it since.
-#[utoipa::path(patch, path = "/api/meetings/{id}/transcript/{segment_id}", tag = "transcript", operation_id = "segment_correct", params(("id" = MeetingId, Path), ("segment_id" = SegmentId, Path)),
+#[utoipa::path(patch, path = "/api/meetings/{id}/transcript/{segment_id}", tag = "transcript", operation_id = "segment_correct", params(("id" = MeetingId, Path), ("segment_id" = SegmentId, Path), IfMatch),
     request_body = SegmentPatchBody, responses((status = 200, body = Envelope<Segment>)))]
 async fn correct(
     State(app): State<App>,
@@ -367,6 +368,22 @@ async fn correct(
         .await?;
     let version = segment.version;
     Ok(Reply::ok(segment).etag(version))
+}
+
+/// What a segment was before each correction, who corrected it and when, oldest first. One's own,
+/// and for who runs the meeting everybody's. An erased segment has no history.
+#[utoipa::path(get, path = "/api/meetings/{id}/transcript/{segment_id}/history", tag = "transcript", operation_id = "segment_history", params(("id" = MeetingId, Path), ("segment_id" = SegmentId, Path), PageParams),
+    responses((status = 200, body = Envelope<Page<SegmentChange>>)))]
+async fn history(
+    State(app): State<App>,
+    Caller(ctx): Caller,
+    Path((id, segment_id)): Path<(MeetingId, SegmentId)>,
+    Query(page): Query<PageParams>,
+) -> Outcome<Page<SegmentChange>> {
+    let page = page.query()?;
+    Ok(Reply::ok(
+        app.segment_history(&ctx, id, segment_id, &page).await?,
+    ))
 }
 
 /// Erase a segment with every copy of its words: derived notes, memories, quoting answers, events.

@@ -177,14 +177,8 @@ impl Connection {
                     }
                 }
                 published = bus.recv(), if behind.is_none() => self.published(published, &mut bus).await?,
-                user = authority.recv() => {
-                    let me = match user {
-                        Ok(user_id) => self.ctx.actor.user_id() == Some(user_id),
-                        Err(_) => true,
-                    };
-                    if me {
-                        self.recheck_all().await?;
-                    }
+                change = authority.recv() => {
+                    self.authority_changed(change.ok()).await?;
                 }
                 _ = drain.changed() => {}
                 _ = recheck.tick() => self.recheck_all().await?,
@@ -286,7 +280,10 @@ impl Connection {
                 let topic = topic.to_string();
                 self.send(&ServerFrame::Gone { topic, oldest }).await?;
             }
-            Err(error) => return Ok(Err(error)),
+            Err(error) => {
+                tracing::info!(request_id = %ctx.request_id, actor = ctx.actor.key(), address = ctx.address, %topic, code = error.code.as_str(), "a subscription was refused");
+                return Ok(Err(error));
+            }
         }
         Ok(Ok(()))
     }

@@ -42,6 +42,36 @@ pub(crate) fn router(settings: &Settings) -> Router<App> {
         .layer(Extension(Origins(settings.cors_origins.clone().into())))
 }
 
+/// A place among the connections that the server takes, which lasts until it is dropped. What
+/// accepts connections puts it into each request; a WebSocket keeps it for as long as it is open.
+#[derive(Clone)]
+pub struct Place {
+    _held: Arc<dyn std::any::Any + Send + Sync>,
+}
+
+impl Place {
+    /// Holds anything that gives the place back when it is dropped.
+    pub fn new(held: Arc<dyn std::any::Any + Send + Sync>) -> Self {
+        Self { _held: held }
+    }
+}
+
+/// An open WebSocket in the metrics.
+struct Counted;
+
+impl Counted {
+    fn new() -> Self {
+        metrics::gauge!("meetmind_websockets_open").increment(1.0);
+        Self
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        metrics::gauge!("meetmind_websockets_open").decrement(1.0);
+    }
+}
+
 #[derive(Debug, Deserialize)]
 struct SocketParams {
     ticket: Option<String>,
@@ -50,6 +80,7 @@ struct SocketParams {
 async fn upgrade(
     State(app): State<App>,
     Extension(origins): Extension<Origins>,
+    place: Option<Extension<Place>>,
     caller: Option<Caller>,
     Query(params): Query<SocketParams>,
     headers: HeaderMap,
@@ -72,7 +103,11 @@ async fn upgrade(
         .max_frame_size(FRAME_MAX)
         .read_buffer_size(READ_BUFFER)
         .write_buffer_size(WRITE_BUFFER)
-        .on_upgrade(move |socket| Connection::new(app, ctx, socket).run()))
+        .on_upgrade(async move |socket| {
+            let _counted = Counted::new();
+            Connection::new(app, ctx, socket).run().await;
+            drop(place);
+        }))
 }
 
 /// Whether a page of this origin may act with the visitor's cookie. Without an origin it is no page.

@@ -185,6 +185,10 @@ async fn events_carry_what_the_document_says() {
     // An agent is asked in and sent away; a memory, a webhook.
     let agent = post(host, "/api/agents".to_owned(), json!({ "name": "Max" })).await;
     let run = post(host, at("/agents"), json!({ "agent_id": agent["id"] })).await;
+    let ctx = server.app.ctx(&meetmind_core::Actor::System);
+    server.app.app.tick_runs(&ctx).await.expect("a turn");
+    let say = format!("/api/runs/{}/say", text(&run["id"]));
+    post(host, say, json!({ "text": "Hello all" })).await;
     let stop = format!("/api/runs/{}/stop", text(&run["id"]));
     post(host, stop, Value::Null).await;
     let path = format!("/api/agents/{}", text(&agent["id"]));
@@ -217,6 +221,13 @@ async fn events_carry_what_the_document_says() {
     post(host, at("/end"), Value::Null).await;
     done(&server, host, Method::DELETE, &room.path, Value::Null).await;
     post(host, at("/restore"), Value::Null).await;
+    let hook = json!({ "url": "https://93.184.215.14/hook", "events": ["meeting.ended"] });
+    let hook = post(host, "/api/webhooks".to_owned(), hook).await;
+    let test = format!("/api/webhooks/{}/test", text(&hook["id"]));
+    post(host, test, Value::Null).await;
+    let other = people.gather(&server, json!({})).await;
+    let erase = format!("{}?erase=true", other.path);
+    done(&server, host, Method::DELETE, &erase, Value::Null).await;
 
     let document = asyncapi_document();
     let mut wrong = BTreeMap::new();
@@ -234,10 +245,8 @@ async fn events_carry_what_the_document_says() {
                 ["data"];
             assert!(schema.is_object(), "{kind} has no schema");
             seen.insert(kind.clone());
-            // Where an erasure took words out, what is left is no whole record any more.
-            if data.to_string().contains(r#""erased":true"#) {
-                blanked.insert(kind);
-                continue;
+            if data["erased"] == true {
+                blanked.insert(kind.clone());
             }
             let faults = faults(&document, schema, &data, &kind);
             if !faults.is_empty() {
@@ -252,8 +261,7 @@ async fn events_carry_what_the_document_says() {
         .map(|kind| kind.as_str())
         .filter(|kind| !seen.contains(*kind))
         .collect();
-    // A voice, an erased meeting and a webhook's test have tests of their own.
-    assert_eq!(unseen, ["meeting.erased", "agent.spoke", "webhook.tested"]);
+    assert_eq!(unseen, [""; 0]);
 }
 
 #[test]

@@ -395,3 +395,102 @@ async fn odd_keys_are_refused_and_nobody_has_none() {
     .await;
     assert_eq!(large.code(), "PAYLOAD_TOO_LARGE");
 }
+
+#[tokio::test]
+async fn a_kept_answer_is_only_for_who_may_still_ask() {
+    let server = TestServer::new().await;
+    let people = crate::people::People::new(&server).await;
+    let gathering = people.gather(&server, json!({})).await;
+    let messages = format!("{}/messages", gathering.path);
+    let actions = format!("{}/actions", gathering.path);
+    let place = gathering
+        .participant_path(&server, &people.participant)
+        .await;
+    let post = async |path: &str, key: &str| {
+        keyed(
+            &server,
+            &people.participant,
+            path,
+            key,
+            json!({ "text": "Call" }),
+        )
+        .await
+    };
+    for (path, key) in [(&messages, "k1"), (&actions, "k2")] {
+        assert_eq!(post(path, key).await.status, StatusCode::CREATED);
+        let again = post(path, key).await;
+        assert_eq!(again.headers["idempotency-replayed"], "true");
+    }
+    let viewer = json!({ "role": "viewer" });
+    let method = axum::http::Method::PATCH;
+    server.call(&people.host, method, &place, viewer).await;
+    assert_eq!(post(&messages, "k1").await.code(), "FORBIDDEN");
+    let method = axum::http::Method::DELETE;
+    server.call(&people.host, method, &place, Value::Null).await;
+    for (path, key) in [(&messages, "k1"), (&actions, "k2")] {
+        let refused = post(path, key).await;
+        assert_eq!(
+            (refused.status.as_u16(), refused.code().as_str()),
+            (404, "NOT_FOUND")
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_answer_by_tool_is_checked_like_any_other() {
+    let server = TestServer::new().await;
+    let people = crate::people::People::new(&server).await;
+    let gathering = people.gather(&server, json!({})).await;
+    let place = gathering
+        .participant_path(&server, &people.participant)
+        .await;
+    let body =
+        json!({ "tool": "get_summary", "arguments": { "meeting_id": gathering.meeting_id } });
+    let call = async || {
+        let path = "/api/mcp/tools";
+        keyed(&server, &people.participant, path, "k1", body.clone()).await
+    };
+    assert_eq!(call().await.status, StatusCode::OK);
+    assert_eq!(call().await.headers["idempotency-replayed"], "true");
+    let method = axum::http::Method::DELETE;
+    server.call(&people.host, method, &place, Value::Null).await;
+    assert_eq!(call().await.code(), "NOT_FOUND");
+}
+
+#[tokio::test]
+async fn work_that_was_done_is_not_done_again_when_its_answer_was_lost() {
+    let server = TestServer::new().await;
+    let anna = server.app.user("anna").await;
+    let app = &server.app.app;
+    let begin = async || {
+        app.idempotency_begin(&server.app.ctx(&anna), "k1", vec![1])
+            .await
+    };
+    let Ok(meetmind_app::Repetition::First(claim)) = begin().await else {
+        panic!("it is the first");
+    };
+    let once = Once::new(claim.actor.clone(), claim.key.clone(), claim.created_at);
+    let ctx = Ctx {
+        once: Some(Arc::new(once)),
+        ..server.app.ctx(&anna)
+    };
+    let new = meetmind_app::MeetingNew {
+        title: "Weekly".to_owned(),
+        ..meetmind_app::MeetingNew::default()
+    };
+    app.meeting_create(&ctx, new).await.expect("a meeting");
+    // The process dies here: the answer is never written down.
+    let waits = begin().await.expect_err("it may still be at work");
+    assert_eq!(waits.code, Code::IdempotencyInProgress);
+    server.app.clock.advance(Duration::from_secs(61));
+    let Ok(meetmind_app::Repetition::Answered(row)) = begin().await else {
+        panic!("it would be done again");
+    };
+    assert_eq!((row.status, row.response), (Some(0), None));
+    // Nor is the key given back by a failure after the commit.
+    app.idempotency_end(&claim, None).await.expect("an end");
+    assert!(matches!(
+        begin().await,
+        Ok(meetmind_app::Repetition::Answered(_))
+    ));
+}

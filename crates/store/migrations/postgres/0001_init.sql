@@ -119,9 +119,10 @@ CREATE TABLE meetings (
     updated_at TIMESTAMPTZ NOT NULL,
     archived_at TIMESTAMPTZ
 );
+CREATE INDEX meetings_live ON meetings (id) WHERE status = 'live' AND archived_at IS NULL;
 CREATE INDEX meetings_by_owner ON meetings (owner_id, id);
 CREATE INDEX meetings_by_series ON meetings (series_id, id);
-CREATE INDEX meetings_by_archive ON meetings (archived_at);
+CREATE INDEX meetings_by_archive ON meetings (archived_at) WHERE archived_at IS NOT NULL;
 
 CREATE TABLE agents (
     id UUID PRIMARY KEY,
@@ -216,6 +217,21 @@ CREATE INDEX segments_by_time ON segments (meeting_id, start_ms, id);
 CREATE UNIQUE INDEX segments_external_unique ON segments (meeting_id, external_id) WHERE external_id IS NOT NULL;
 CREATE INDEX segments_by_participant ON segments (participant_id);
 
+-- What a segment was before each correction, under the version it had then.
+CREATE TABLE segment_changes (
+    segment_id UUID NOT NULL REFERENCES segments (id) ON DELETE CASCADE,
+    version BIGINT NOT NULL,
+    participant_id UUID REFERENCES participants (id) ON DELETE SET NULL,
+    speaker TEXT NOT NULL,
+    text TEXT NOT NULL,
+    start_ms BIGINT NOT NULL,
+    end_ms BIGINT NOT NULL,
+    actor TEXT NOT NULL,
+    at TIMESTAMPTZ NOT NULL,
+    PRIMARY KEY (segment_id, version)
+);
+CREATE INDEX segment_changes_by_participant ON segment_changes (participant_id);
+
 CREATE TABLE topics (
     id UUID PRIMARY KEY,
     meeting_id UUID NOT NULL REFERENCES meetings (id) ON DELETE CASCADE,
@@ -253,6 +269,7 @@ CREATE TABLE summaries (
     engine TEXT NOT NULL,
     is_final BOOLEAN NOT NULL,
     segment_count BIGINT NOT NULL,
+    edited BOOLEAN NOT NULL,
     stale BOOLEAN NOT NULL,
     version BIGINT NOT NULL,
     created_at TIMESTAMPTZ NOT NULL,
@@ -414,6 +431,14 @@ CREATE TABLE deliveries (
 CREATE INDEX deliveries_by_webhook ON deliveries (webhook_id, id);
 CREATE INDEX deliveries_by_age ON deliveries (created_at);
 
+-- Which meetings and memories a delivery names: an erasure finds the copies of their words.
+CREATE TABLE delivery_mentions (
+    about UUID NOT NULL,
+    delivery_id UUID NOT NULL REFERENCES deliveries (id) ON DELETE CASCADE,
+    PRIMARY KEY (about, delivery_id)
+);
+CREATE INDEX delivery_mentions_by_delivery ON delivery_mentions (delivery_id);
+
 CREATE TABLE delivery_attempts (
     id UUID PRIMARY KEY,
     delivery_id UUID NOT NULL REFERENCES deliveries (id) ON DELETE CASCADE,
@@ -436,6 +461,16 @@ CREATE TABLE idempotency_keys (
 );
 CREATE INDEX idempotency_keys_by_age ON idempotency_keys (created_at);
 
+-- The same for answers that are kept for repetitions.
+CREATE TABLE answer_mentions (
+    about UUID NOT NULL,
+    actor TEXT NOT NULL,
+    key TEXT NOT NULL,
+    PRIMARY KEY (about, actor, key),
+    FOREIGN KEY (actor, key) REFERENCES idempotency_keys (actor, key) ON DELETE CASCADE
+);
+CREATE INDEX answer_mentions_by_answer ON answer_mentions (actor, key);
+
 -- The counter and the oldest kept number of each topic.
 CREATE TABLE event_topics (
     topic TEXT PRIMARY KEY,
@@ -456,6 +491,8 @@ CREATE INDEX events_by_age ON events (at);
 CREATE TABLE jobs (
     id UUID PRIMARY KEY,
     kind TEXT NOT NULL,
+    -- Of a delivery: to whom. Each endpoint has a few places of its own.
+    webhook_id UUID REFERENCES webhooks (id) ON DELETE CASCADE,
     payload JSONB NOT NULL,
     run_at TIMESTAMPTZ NOT NULL,
     attempts BIGINT NOT NULL,
@@ -465,9 +502,14 @@ CREATE TABLE jobs (
     lease_until TIMESTAMPTZ,
     failed_at TIMESTAMPTZ,
     last_error TEXT,
-    created_at TIMESTAMPTZ NOT NULL
+    created_at TIMESTAMPTZ NOT NULL,
+    CONSTRAINT jobs_deliveries_have_a_webhook CHECK ((kind = 'deliver') = (webhook_id IS NOT NULL))
 );
-CREATE INDEX jobs_due ON jobs (run_at) WHERE failed_at IS NULL;
+CREATE INDEX jobs_due ON jobs (run_at, id) WHERE failed_at IS NULL AND webhook_id IS NULL;
+CREATE INDEX jobs_deliveries_due ON jobs (run_at, id) WHERE failed_at IS NULL AND webhook_id IS NOT NULL;
+CREATE INDEX jobs_by_webhook ON jobs (webhook_id, run_at, id) WHERE webhook_id IS NOT NULL;
+CREATE INDEX jobs_at_work ON jobs (webhook_id) WHERE webhook_id IS NOT NULL AND lease_until IS NOT NULL;
+CREATE INDEX jobs_failed ON jobs (failed_at) WHERE failed_at IS NOT NULL;
 CREATE UNIQUE INDEX jobs_dedupe ON jobs (dedupe_key) WHERE dedupe_key IS NOT NULL AND failed_at IS NULL;
 
 -- Full-text search: an expression index, so that no column differs between the engines.

@@ -109,6 +109,10 @@ tables! {
         external_id: Text, attribution: Text, version: Int, corrected_at: Time, created_at:
         Time, updated_at: Time
     }
+    segment_changes (segment_id, version) {
+        segment_id: Uuid, version: Int, participant_id: Uuid, speaker: Text, text: Text,
+        start_ms: Int, end_ms: Int, actor: Text, at: Time
+    }
     topics (id) {
         id: Uuid, meeting_id: Uuid, ordinal: Int, label: Text, start_ms: Int, end_ms: Int,
         key_phrases: Json, segment_ids: Json, edited: Bool, stale: Bool, created_at: Time,
@@ -120,8 +124,8 @@ tables! {
     }
     summaries (id) {
         id: Uuid, meeting_id: Uuid, headline: Text, lines: Json, engine: Text, is_final:
-        Bool, segment_count: Int, stale: Bool, version: Int, created_at: Time, updated_at:
-        Time
+        Bool, segment_count: Int, edited: Bool, stale: Bool, version: Int, created_at: Time,
+        updated_at: Time
     }
     actions (id) {
         id: Uuid, meeting_id: Uuid, text: Text, owner: Text, owner_user_id: Uuid, due: Text,
@@ -162,6 +166,7 @@ tables! {
         id: Uuid, webhook_id: Uuid, event_type: Text, payload: Json, status: Text, attempts:
         Int, next_attempt_at: Time, created_at: Time, updated_at: Time
     }
+    delivery_mentions (about, delivery_id) { about: Uuid, delivery_id: Uuid }
     delivery_attempts (id) {
         id: Uuid, delivery_id: Uuid, status_code: Int, error: Text, duration_ms: Int, at:
         Time
@@ -170,11 +175,12 @@ tables! {
         actor: Text, key: Text, request_hash: Bytes, status: Int, location: Text, response:
         Text, created_at: Time
     }
+    answer_mentions (about, actor, key) { about: Uuid, actor: Text, key: Text }
     event_topics (topic) { topic: Text, last_seq: Int, first_seq: Int }
     events (topic, seq) { topic: Text, seq: Int, at: Time, kind: Text, data: Json }
     jobs (id) {
-        id: Uuid, kind: Text, payload: Json, run_at: Time, attempts: Int, max_attempts: Int,
-        dedupe_key: Text, lease_owner: Text, lease_until: Time, failed_at: Time, last_error:
-        Text, created_at: Time
+        id: Uuid, kind: Text, webhook_id: Uuid, payload: Json, run_at: Time, attempts: Int,
+        max_attempts: Int, dedupe_key: Text, lease_owner: Text, lease_until: Time,
+        failed_at: Time, last_error: Text, created_at: Time
     }
 }

@@ -210,6 +210,7 @@ impl Conn {
             &s.engine,
             s.is_final,
             s.segment_count,
+            s.edited,
             s.stale,
             s.version,
             s.created_at,
@@ -238,6 +239,7 @@ impl Conn {
             &s.engine,
             s.is_final,
             s.segment_count,
+            s.edited,
             s.stale,
             s.version,
             now

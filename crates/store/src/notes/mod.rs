@@ -32,7 +32,7 @@ macro_rules! highlight_columns {
 }
 macro_rules! summary_columns {
     () => {
-        "id, meeting_id, headline, lines, engine, is_final, segment_count, stale, version, created_at, updated_at"
+        "id, meeting_id, headline, lines, engine, is_final, segment_count, edited, stale, version, created_at, updated_at"
     };
 }
 macro_rules! action_columns {
@@ -104,9 +104,9 @@ statements! {
     HIGHLIGHT_DELETE = "DELETE FROM highlights WHERE id = $1";
 
     SUMMARY_FIND = concat!("SELECT ", summary_columns!(), " FROM summaries WHERE meeting_id = $1");
-    SUMMARY_INSERT = "INSERT INTO summaries (id, meeting_id, headline, lines, engine, is_final, segment_count, stale, version, created_at, updated_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
-    SUMMARY_UPDATE = "UPDATE summaries SET headline = $2, lines = $3, engine = $4, is_final = $5, segment_count = $6, stale = $7, version = $8, updated_at = $9 WHERE id = $1";
+    SUMMARY_INSERT = "INSERT INTO summaries (id, meeting_id, headline, lines, engine, is_final, segment_count, edited, stale, version, created_at, updated_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+    SUMMARY_UPDATE = "UPDATE summaries SET headline = $2, lines = $3, engine = $4, is_final = $5, segment_count = $6, edited = $7, stale = $8, version = $9, updated_at = $10 WHERE id = $1";
 
     ACTION_LIST = concat!("SELECT ", action_columns!(), " FROM actions a WHERE a.meeting_id = $1 AND (a.id > $2 OR $2 IS NULL)
         AND (a.status = $3 OR $3 IS NULL) ORDER BY a.id LIMIT $4");

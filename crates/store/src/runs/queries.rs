@@ -1,9 +1,10 @@
 //! Which runs there are: lists, counts, and what needs attention.
 
 use meetmind_core::{
-    AgentId, AgentRole, MeetingId, MessageId, ParticipantId, Run, RunId, RunState, Timestamp,
-    UserId,
+    AgentConfig, AgentId, AgentRole, MeetingId, MessageId, ParticipantId, Run, RunId, RunState,
+    Timestamp, UserId,
 };
+use sqlx::types::Json;
 
 use super::run_columns;
 use crate::db::{fetch_all, fetch_one, fetch_optional};
@@ -35,6 +36,10 @@ statements! {
     RUN_COUNT_OPEN_OF_AGENT = "SELECT COUNT(*) FROM runs r JOIN meetings m ON m.id = r.meeting_id
         WHERE r.agent_id = $1 AND r.ended_at IS NULL AND m.status <> 'scheduled'";
     RUN_COUNT_SINCE = "SELECT COUNT(*), MIN(created_at) FROM runs WHERE owner_id = $1 AND created_at > $2";
+    // With the configuration that each run was started with.
+    RUN_ASSISTANTS = "SELECT a.name, coalesce(v.config, a.config) FROM runs r JOIN agents a ON a.id = r.agent_id
+        LEFT JOIN agent_versions v ON v.agent_id = r.agent_id AND v.version = r.agent_version
+        WHERE r.meeting_id = $1 AND r.ended_at IS NULL AND a.role = 'assistant' ORDER BY r.id";
     RUN_COUNT_BY_STATE = "SELECT state, COUNT(*) FROM runs WHERE ended_at IS NULL GROUP BY state";
     ANSWER_FIND = "SELECT id FROM messages WHERE reply_to = $1 AND participant_id = $2 LIMIT 1";
     ANSWER_COUNT_SINCE = "SELECT COUNT(*) FROM messages WHERE participant_id = $1 AND kind = 'answer' AND created_at > $2";
@@ -77,6 +82,21 @@ impl Conn {
         limit: i64,
     ) -> Result<Vec<MeetingAgentRow>> {
         fetch_all!(self, RUN_LIST_OF_MEETING, meeting_id, before, limit)
+    }
+
+    /// The assistants with an open run in a meeting: name and configuration.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn run_assistants(
+        &mut self,
+        meeting_id: MeetingId,
+    ) -> Result<Vec<(String, AgentConfig)>> {
+        let rows: Vec<(String, Json<AgentConfig>)> = fetch_all!(self, RUN_ASSISTANTS, meeting_id)?;
+        Ok(rows
+            .into_iter()
+            .map(|(name, config)| (name, config.0))
+            .collect())
     }
 
     /// The runs of everybody, newest first.

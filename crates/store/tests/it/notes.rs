@@ -177,7 +177,7 @@ both_engines!(every_kind_of_row_comes_back_as_written, db => {
     let summary = Summary {
         id: id(1), meeting_id: id(1), headline: "h".to_owned(),
         lines: vec![SummaryLine { text: "x".to_owned(), speaker: None, start_ms: 5, segment_ids: vec![id(103)] }],
-        engine: "offline".to_owned(), is_final: false, segment_count: 39, stale: false, version: 1, created_at: at(1), updated_at: at(1),
+        engine: "offline".to_owned(), is_final: false, segment_count: 39, edited: false, stale: false, version: 1, created_at: at(1), updated_at: at(1),
     };
     tx.summary_insert(&summary).await.expect("a summary");
     let later = Summary { is_final: true, version: 2, updated_at: at(2), ..summary.clone() };

@@ -2,9 +2,7 @@
 
 use meetmind_core::*;
 use meetmind_store::testing::TestDb;
-use meetmind_store::{
-    Conn, SearchMatch, SearchScope, SearchTerms, SegmentFilter, SegmentImport, both_engines,
-};
+use meetmind_store::{Conn, SearchMatch, SearchScope, SearchTerms, SegmentFilter, both_engines};
 
 fn id<T: Id>(number: u128) -> T {
     T::from_uuid(uuid::Uuid::from_u128(number))
@@ -131,8 +129,8 @@ both_engines!(a_page_follows_the_time_said_and_then_the_id, db => {
 both_engines!(an_external_id_is_inserted_once_and_updates_are_guarded, db => {
     let mut tx = seed(&db).await;
     let one = Segment { external_id: Some("x".to_owned()), is_final: false, ..segment(10, 0, "a") };
-    assert!(tx.segment_insert_once(&one).await.expect("an insert"));
-    assert!(!tx.segment_insert_once(&Segment { id: id(11), ..one.clone() }).await.expect("an insert"));
+    tx.segment_insert(&one).await.expect("an insert");
+    assert!(tx.segment_insert(&Segment { id: id(11), ..one.clone() }).await.is_err());
     let changed = Segment { text: "b".to_owned(), is_final: true, version: 2, ..one.clone() };
     assert!(tx.segment_update(&changed).await.expect("an update"));
     assert!(!tx.segment_update(&changed).await.expect("an update"), "the version is an old one");
@@ -142,27 +140,33 @@ both_engines!(an_external_id_is_inserted_once_and_updates_are_guarded, db => {
 
 both_engines!(an_import_keeps_every_field_and_is_searchable, db => {
     let mut tx = seed(&db).await;
-    let rows: Vec<SegmentImport> = (0..1500_i64)
-        .map(|number| SegmentImport {
+    let rows: Vec<Segment> = (0..1500_i64)
+        .map(|number| Segment {
             id: id(1000 + number as u128),
             participant_id: (number % 2 == 0).then(|| id(1)),
             speaker: "Åsa \"x\"".to_owned(),
-            text: format!("größe {number} 😀 'quoted'"),
-            start_ms: number,
-            end_ms: number + 1,
             confidence: (number == 0).then_some(1.0),
+            language: (number == 1).then(|| "sv".to_owned()),
+            external_id: (number == 1).then(|| "e\"1".to_owned()),
+            attribution: Attribution::Import,
+            created_at: at(7),
+            updated_at: at(7),
+            ..segment(0, number, &format!("größe {number} 😀 'quoted'"))
         })
         .collect();
     for chunk in rows.chunks(1000) {
-        tx.segment_import(id(1), chunk, at(7)).await.expect("an import");
+        assert_eq!(tx.segment_insert_many(chunk, at(7)).await.expect("an import").len(), chunk.len());
     }
     let finals = tx.segment_finals(id(1)).await.expect("segments");
     assert_eq!(finals.len(), 1500);
-    assert_eq!((finals[0].participant_id, finals[1].participant_id), (Some(id(1)), None));
-    assert_eq!((finals[0].confidence, finals[1].confidence), (Some(1.0), None));
-    assert_eq!((finals[1].text.as_str(), finals[1].attribution), ("größe 1 😀 'quoted'", Attribution::Import));
+    assert_eq!(finals[..2], rows[..2]);
+    let again = [Segment { id: id(1), ..rows[1].clone() }, Segment { id: id(2), external_id: Some("e2".to_owned()), ..rows[1].clone() }];
+    let added = tx.segment_insert_many(&again, at(8)).await.expect("an insert");
+    assert_eq!(added, [id(2)].into(), "the other's external id is known");
+    let known = tx.segment_find_externals(id(1), &["e\"1", "e2", "e3"]).await.expect("segments");
+    assert_eq!(known.iter().map(|segment| segment.id).collect::<std::collections::BTreeSet<_>>(), [id(2), id(1001)].into());
     let terms = SearchTerms::read("größe 77");
-    let hits = tx.segment_search(id(1), &terms, SearchMatch::All, &SearchScope::default(), 100).await.expect("hits");
+    let hits = tx.segment_search(id::<UserId>(1), &terms, SearchMatch::All, &SearchScope::default(), 100).await.expect("hits");
     assert!(hits.iter().any(|hit| hit.segment.text.contains("größe 77 ")), "{}", hits.len());
 });
 
@@ -180,7 +184,7 @@ both_engines!(search_finds_stems_in_own_meetings_and_no_drafts, db => {
         ("the", SearchMatch::Any, false),
         ("\"filler\" OR ' -- NEAR(", SearchMatch::Any, true),
     ] {
-        let hits = tx.segment_search(id(1), &SearchTerms::read(query), how, &scope, 10).await.expect("hits");
+        let hits = tx.segment_search(id::<UserId>(1), &SearchTerms::read(query), how, &scope, 10).await.expect("hits");
         // On SQLite every word is in the index, on Postgres those without meaning are not.
         let expected = found || (query == "the" && tx.engine() == meetmind_store::Engine::Sqlite);
         let ids: Vec<SegmentId> = hits.iter().map(|hit| hit.segment.id).collect();
@@ -188,9 +192,9 @@ both_engines!(search_finds_stems_in_own_meetings_and_no_drafts, db => {
         assert!(hits.iter().all(|hit| hit.score > 0.0 && hit.meeting_title == "Meeting 1"));
     }
     let elsewhere = SearchScope { meeting_id: Some(id(2)), ..scope.clone() };
-    assert!(tx.segment_search(id(1), &SearchTerms::read("filler"), SearchMatch::All, &elsewhere, 10).await.expect("hits").is_empty());
+    assert!(tx.segment_search(id::<UserId>(1), &SearchTerms::read("filler"), SearchMatch::All, &elsewhere, 10).await.expect("hits").is_empty());
     tx.meeting_archive_set(id(1), Some(at(9)), at(9)).await.expect("an archive");
-    assert!(tx.segment_search(id(1), &SearchTerms::read("filler"), SearchMatch::All, &scope, 10).await.expect("hits").is_empty());
+    assert!(tx.segment_search(id::<UserId>(1), &SearchTerms::read("filler"), SearchMatch::All, &scope, 10).await.expect("hits").is_empty());
 });
 
 both_engines!(an_erased_segment_leaves_its_words_nowhere, db => {
@@ -220,7 +224,7 @@ both_engines!(an_erased_segment_leaves_its_words_nowhere, db => {
     let history = tx.memory_change_list(id(20), id(1), None, 10).await.expect("a history");
     assert_eq!((history.len(), history[0].new_content.as_deref()), (1, None));
     assert!(tx.memory_get(id(1), id(20), at(6)).await.is_err());
-    let hits = tx.segment_search(id(1), &SearchTerms::read("walrus"), SearchMatch::Any, &SearchScope::default(), 10).await.expect("hits");
+    let hits = tx.segment_search(id::<UserId>(1), &SearchTerms::read("walrus"), SearchMatch::Any, &SearchScope::default(), 10).await.expect("hits");
     assert!(hits.is_empty());
 });
 

@@ -166,7 +166,7 @@ both_engines!(a_delivery_moves_on_only_from_where_it_was, db => {
 both_engines!(one_job_waits_per_dedupe_key, db => {
     let mut tx = db.store.begin().await.expect("a transaction");
     let job = |number| Job {
-        id: id(number), kind: JobKind::Deliver, payload: json!({}), run_at: at(1), attempts: 0, max_attempts: 3,
+        id: id(number), kind: JobKind::NotesFinal, webhook_id: None, payload: json!({}), run_at: at(1), attempts: 0, max_attempts: 3,
         dedupe_key: Some("one".to_owned()), last_error: None, created_at: at(1),
     };
     assert!(tx.job_insert(&job(1)).await.expect("a job"));

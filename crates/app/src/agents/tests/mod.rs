@@ -3,6 +3,8 @@
 mod answering;
 mod following;
 mod lifecycle;
+mod quotas;
+mod rights;
 mod takeover;
 
 use std::time::Duration;

@@ -1,225 +1,50 @@
 //! Actions and decisions of one pass: what is found anew continues the row it was, and what a
-//! person has touched stays as it is.
+//! person has touched stays as it is. Both go the same way; [`Row`] holds what differs.
+
+use std::fmt::Display;
 
 use meetmind_ai::local;
-use meetmind_core::{Action, ActionStatus, Decision, DecisionStatus, EventKind, Marker, SegmentId};
+use meetmind_core::{
+    Action, ActionStatus, Decision, DecisionStatus, EventKind, Marker, MeetingId, SegmentId,
+};
+use meetmind_store::Conn;
+use serde::Serialize;
 
 use super::{Pass, Stored};
 use crate::notes::ITEMS_MAX;
-use crate::notes::derive::Material;
+use crate::notes::actions::account_named;
 use crate::notes::merge::{Item, matches, normalised};
 
-impl Pass<'_, '_> {
-    pub(super) async fn actions(
-        &mut self,
-        found: &[local::ActionCandidate<SegmentId>],
-    ) -> Stored<()> {
-        let mut candidates: Vec<local::ActionCandidate<SegmentId>> = Vec::new();
-        for action in found {
-            let same = candidates
-                .iter_mut()
-                .find(|c| normalised(&c.text) == normalised(&action.text));
-            match same {
-                Some(earlier) => join(&mut earlier.segment_ids, &action.segment_ids),
-                None => candidates.push(action.clone()),
-            }
-        }
-        let rows = self
-            .change
-            .action_list(self.meeting.id, None, None, ITEMS_MAX)
-            .await?;
-        let old: Vec<Item> = rows
-            .iter()
-            .map(|row| Item::new(&row.text, &row.segment_ids))
-            .collect();
-        let new: Vec<Item> = candidates
-            .iter()
-            .map(|c| Item::new(&c.text, &c.segment_ids))
-            .collect();
-        let of_found = matches(&old, &new);
-        let is_own = |row: &Action| row.status == ActionStatus::Proposed && !row.edited;
-        for (at, row) in rows.iter().enumerate() {
-            if !is_own(row) {
-                let left = self.still_there(&row.segment_ids).await?;
-                if left.len() != row.segment_ids.len() {
-                    let made = Action {
-                        segment_ids: left,
-                        updated_at: self.ctx.now,
-                        ..row.clone()
-                    };
-                    if self.change.action_update(row, &made).await? {
-                        self.tell(
-                            EventKind::ActionUpdated,
-                            &Action {
-                                version: row.version + 1,
-                                ..made
-                            },
-                        );
-                        self.changed = true;
-                    }
-                }
-            } else if !of_found.contains(&Some(at)) {
-                self.change.action_delete(row.id).await?;
-                self.tell_removed(EventKind::ActionUpdated, row.id);
-                self.changed = true;
-            }
-        }
-        for (candidate, row) in candidates.iter().zip(of_found) {
-            let row = row.map(|at| &rows[at]);
-            if row.is_some_and(|row| !is_own(row)) {
-                continue;
-            }
-            let made = Action {
-                id: row.map_or_else(|| self.app.id(self.ctx), |row| row.id),
-                meeting_id: self.meeting.id,
-                text: candidate.text.clone(),
-                owner: candidate.owner.clone(),
-                owner_user_id: owner_account(self.material, candidate.owner.as_deref()),
-                due: candidate.due.clone(),
-                due_at: None,
-                status: ActionStatus::Proposed,
-                marker: marker(candidate.marker),
-                segment_ids: candidate.segment_ids.clone(),
-                edited: false,
-                stale: false,
-                version: row.map_or(1, |row| row.version),
-                created_at: row.map_or(self.ctx.now, |row| row.created_at),
-                updated_at: row.map_or(self.ctx.now, |row| row.updated_at),
-            };
-            match row {
-                None => {
-                    self.change.action_insert(&made).await?;
-                    self.tell(EventKind::ActionProposed, &made);
-                    self.changed = true;
-                }
-                Some(row) if *row == made => {}
-                Some(row) => {
-                    let made = Action {
-                        updated_at: self.ctx.now,
-                        ..made
-                    };
-                    if self.change.action_update(row, &made).await? {
-                        self.tell(
-                            EventKind::ActionUpdated,
-                            &Action {
-                                version: row.version + 1,
-                                ..made
-                            },
-                        );
-                        self.changed = true;
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
+/// An action or a decision as the engine found it.
+#[derive(Debug)]
+pub(super) struct Candidate {
+    text: String,
+    owner: Option<String>,
+    due: Option<String>,
+    marker: Marker,
+    segment_ids: Vec<SegmentId>,
+}
 
-    pub(super) async fn decisions(
-        &mut self,
-        found: &[local::DecisionCandidate<SegmentId>],
-    ) -> Stored<()> {
-        let mut candidates: Vec<local::DecisionCandidate<SegmentId>> = Vec::new();
-        for decision in found {
-            let same = candidates
-                .iter_mut()
-                .find(|c| normalised(&c.text) == normalised(&decision.text));
-            match same {
-                Some(earlier) => join(&mut earlier.segment_ids, &decision.segment_ids),
-                None => candidates.push(decision.clone()),
-            }
+impl From<&local::ActionCandidate<SegmentId>> for Candidate {
+    fn from(found: &local::ActionCandidate<SegmentId>) -> Self {
+        Self {
+            text: found.text.clone(),
+            owner: found.owner.clone(),
+            due: found.due.clone(),
+            marker: marker(found.marker),
+            segment_ids: found.segment_ids.clone(),
         }
-        let rows = self
-            .change
-            .decision_list(self.meeting.id, None, None, ITEMS_MAX)
-            .await?;
-        let old: Vec<Item> = rows
-            .iter()
-            .map(|row| Item::new(&row.text, &row.segment_ids))
-            .collect();
-        let new: Vec<Item> = candidates
-            .iter()
-            .map(|c| Item::new(&c.text, &c.segment_ids))
-            .collect();
-        let of_found = matches(&old, &new);
-        let is_own = |row: &Decision| row.status == DecisionStatus::Proposed && !row.edited;
-        for (at, row) in rows.iter().enumerate() {
-            if !is_own(row) {
-                let left = self.still_there(&row.segment_ids).await?;
-                if left.len() != row.segment_ids.len() {
-                    let made = Decision {
-                        segment_ids: left,
-                        updated_at: self.ctx.now,
-                        ..row.clone()
-                    };
-                    if self.change.decision_update(row, &made).await? {
-                        self.tell(
-                            EventKind::DecisionUpdated,
-                            &Decision {
-                                version: row.version + 1,
-                                ..made
-                            },
-                        );
-                        self.changed = true;
-                    }
-                }
-            } else if !of_found.contains(&Some(at)) {
-                self.change.decision_delete(row.id).await?;
-                self.tell_removed(EventKind::DecisionUpdated, row.id);
-                self.changed = true;
-            }
-        }
-        for (candidate, row) in candidates.iter().zip(of_found) {
-            let row = row.map(|at| &rows[at]);
-            if row.is_some_and(|row| !is_own(row)) {
-                continue;
-            }
-            let made = Decision {
-                id: row.map_or_else(|| self.app.id(self.ctx), |row| row.id),
-                meeting_id: self.meeting.id,
-                text: candidate.text.clone(),
-                status: DecisionStatus::Proposed,
-                marker: marker(candidate.marker),
-                superseded_by: None,
-                segment_ids: candidate.segment_ids.clone(),
-                edited: false,
-                stale: false,
-                version: row.map_or(1, |row| row.version),
-                created_at: row.map_or(self.ctx.now, |row| row.created_at),
-                updated_at: row.map_or(self.ctx.now, |row| row.updated_at),
-            };
-            match row {
-                None => {
-                    self.change.decision_insert(&made).await?;
-                    self.tell(EventKind::DecisionProposed, &made);
-                    self.changed = true;
-                }
-                Some(row) if *row == made => {}
-                Some(row) => {
-                    let made = Decision {
-                        updated_at: self.ctx.now,
-                        ..made
-                    };
-                    if self.change.decision_update(row, &made).await? {
-                        self.tell(
-                            EventKind::DecisionUpdated,
-                            &Decision {
-                                version: row.version + 1,
-                                ..made
-                            },
-                        );
-                        self.changed = true;
-                    }
-                }
-            }
-        }
-        Ok(())
     }
 }
 
-fn join(into: &mut Vec<SegmentId>, more: &[SegmentId]) {
-    for id in more {
-        if !into.contains(id) {
-            into.push(*id);
+impl From<&local::DecisionCandidate<SegmentId>> for Candidate {
+    fn from(found: &local::DecisionCandidate<SegmentId>) -> Self {
+        Self {
+            text: found.text.clone(),
+            owner: None,
+            due: None,
+            marker: marker(found.marker),
+            segment_ids: found.segment_ids.clone(),
         }
     }
 }
@@ -231,7 +56,222 @@ fn marker(marker: local::Marker) -> Marker {
     }
 }
 
-/// The account of the one participant with this name.
-fn owner_account(material: &Material, owner: Option<&str>) -> Option<meetmind_core::UserId> {
-    crate::notes::actions::account_named(&material.participants, owner?)
+/// A stored action or decision.
+pub(super) trait Row: Clone + PartialEq + Serialize {
+    const PROPOSED: EventKind;
+    const UPDATED: EventKind;
+
+    fn id(&self) -> impl Display;
+    fn item(&self) -> Item;
+    /// Whether no person has touched it.
+    fn is_own(&self) -> bool;
+    fn segment_ids(&self) -> &[SegmentId];
+    /// The same with other evidence.
+    fn resting_on(&self, segment_ids: Vec<SegmentId>) -> Self;
+    /// What the candidate is as a row; it continues `row` when there is one.
+    fn next(pass: &Pass<'_, '_>, candidate: &Candidate, row: Option<&Self>) -> Self;
+    /// The same, changed at the moment of the pass.
+    fn touched(self, pass: &Pass<'_, '_>) -> Self;
+    /// The same as the store has it after an update.
+    fn counted_up(self) -> Self;
+
+    async fn list(conn: &mut Conn, id: MeetingId) -> Stored<Vec<Self>>;
+    async fn insert(&self, conn: &mut Conn) -> Stored<()>;
+    async fn update(&self, conn: &mut Conn, old: &Self) -> Stored<bool>;
+    async fn delete(&self, conn: &mut Conn) -> Stored<()>;
+}
+
+/// What is the same text for both kinds of row.
+macro_rules! row {
+    ($row:ident, $status:ident, $proposed:ident, $updated:ident, $list:ident, $insert:ident, $update:ident, $delete:ident, $next:item) => {
+        impl Row for $row {
+            const PROPOSED: EventKind = EventKind::$proposed;
+            const UPDATED: EventKind = EventKind::$updated;
+
+            fn id(&self) -> impl Display {
+                self.id
+            }
+            fn item(&self) -> Item {
+                Item::new(&self.text, &self.segment_ids)
+            }
+            fn is_own(&self) -> bool {
+                self.status == $status::Proposed && !self.edited
+            }
+            fn segment_ids(&self) -> &[SegmentId] {
+                &self.segment_ids
+            }
+            fn resting_on(&self, segment_ids: Vec<SegmentId>) -> Self {
+                Self {
+                    segment_ids,
+                    ..self.clone()
+                }
+            }
+            $next
+            fn touched(self, pass: &Pass<'_, '_>) -> Self {
+                Self {
+                    updated_at: pass.ctx.now,
+                    ..self
+                }
+            }
+            fn counted_up(self) -> Self {
+                Self {
+                    version: self.version + 1,
+                    ..self
+                }
+            }
+
+            async fn list(conn: &mut Conn, id: MeetingId) -> Stored<Vec<Self>> {
+                conn.$list(id, None, None, ITEMS_MAX).await
+            }
+            async fn insert(&self, conn: &mut Conn) -> Stored<()> {
+                conn.$insert(self).await
+            }
+            async fn update(&self, conn: &mut Conn, old: &Self) -> Stored<bool> {
+                conn.$update(old, self).await
+            }
+            async fn delete(&self, conn: &mut Conn) -> Stored<()> {
+                conn.$delete(self.id).await
+            }
+        }
+    };
+}
+
+row!(
+    Action,
+    ActionStatus,
+    ActionProposed,
+    ActionUpdated,
+    action_list,
+    action_insert,
+    action_update,
+    action_delete,
+    fn next(pass: &Pass<'_, '_>, candidate: &Candidate, row: Option<&Self>) -> Self {
+        let now = pass.ctx.now;
+        let people = &pass.material.participants;
+        let owner = candidate.owner.as_deref();
+        Self {
+            id: row.map_or_else(|| pass.app.id(pass.ctx), |row| row.id),
+            meeting_id: pass.meeting.id,
+            text: candidate.text.clone(),
+            owner: candidate.owner.clone(),
+            owner_user_id: owner.and_then(|name| account_named(people, name)),
+            due: candidate.due.clone(),
+            due_at: None,
+            status: ActionStatus::Proposed,
+            marker: candidate.marker,
+            segment_ids: candidate.segment_ids.clone(),
+            edited: false,
+            stale: false,
+            version: row.map_or(1, |row| row.version),
+            created_at: row.map_or(now, |row| row.created_at),
+            updated_at: row.map_or(now, |row| row.updated_at),
+        }
+    }
+);
+
+row!(
+    Decision,
+    DecisionStatus,
+    DecisionProposed,
+    DecisionUpdated,
+    decision_list,
+    decision_insert,
+    decision_update,
+    decision_delete,
+    fn next(pass: &Pass<'_, '_>, candidate: &Candidate, row: Option<&Self>) -> Self {
+        let now = pass.ctx.now;
+        Self {
+            id: row.map_or_else(|| pass.app.id(pass.ctx), |row| row.id),
+            meeting_id: pass.meeting.id,
+            text: candidate.text.clone(),
+            status: DecisionStatus::Proposed,
+            marker: candidate.marker,
+            superseded_by: None,
+            segment_ids: candidate.segment_ids.clone(),
+            edited: false,
+            stale: false,
+            version: row.map_or(1, |row| row.version),
+            created_at: row.map_or(now, |row| row.created_at),
+            updated_at: row.map_or(now, |row| row.updated_at),
+        }
+    }
+);
+
+impl Pass<'_, '_> {
+    /// Brings the rows of one kind up to date with what was found.
+    pub(super) async fn items<R: Row>(
+        &mut self,
+        found: impl Iterator<Item = Candidate>,
+    ) -> Stored<()> {
+        let candidates = joined(found);
+        let rows = R::list(self.change, self.meeting.id).await?;
+        let old: Vec<Item> = rows.iter().map(Row::item).collect();
+        let new: Vec<Item> = candidates
+            .iter()
+            .map(|c| Item::new(&c.text, &c.segment_ids))
+            .collect();
+        let of_found = matches(&old, &new);
+        for (at, row) in rows.iter().enumerate() {
+            if !row.is_own() {
+                let left = self.still_there(row.segment_ids()).await?;
+                if left.len() != row.segment_ids().len() {
+                    let made = row.resting_on(left).touched(self);
+                    self.rewrite(row, made).await?;
+                }
+            } else if !of_found.contains(&Some(at)) {
+                row.delete(self.change).await?;
+                self.tell_removed(R::UPDATED, row.id());
+                self.changed = true;
+            }
+        }
+        for (candidate, row) in candidates.iter().zip(of_found) {
+            let row = row.map(|at| &rows[at]);
+            if row.is_some_and(|row| !row.is_own()) {
+                continue;
+            }
+            let made = R::next(self, candidate, row);
+            match row {
+                None => {
+                    made.insert(self.change).await?;
+                    self.tell(R::PROPOSED, &made);
+                    self.changed = true;
+                }
+                Some(row) if *row == made => {}
+                Some(row) => {
+                    let made = made.touched(self);
+                    self.rewrite(row, made).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a row in place of `old`, unless somebody was faster.
+    async fn rewrite<R: Row>(&mut self, old: &R, made: R) -> Stored<()> {
+        if made.update(self.change, old).await? {
+            self.tell(R::UPDATED, &made.counted_up());
+            self.changed = true;
+        }
+        Ok(())
+    }
+}
+
+/// What was found, each text once with all its evidence.
+fn joined(found: impl Iterator<Item = Candidate>) -> Vec<Candidate> {
+    let mut candidates: Vec<Candidate> = Vec::new();
+    for candidate in found {
+        let same = candidates
+            .iter_mut()
+            .find(|c| normalised(&c.text) == normalised(&candidate.text));
+        let Some(earlier) = same else {
+            candidates.push(candidate);
+            continue;
+        };
+        for id in candidate.segment_ids {
+            if !earlier.segment_ids.contains(&id) {
+                earlier.segment_ids.push(id);
+            }
+        }
+    }
+    candidates
 }

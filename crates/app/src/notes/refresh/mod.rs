@@ -6,8 +6,8 @@ use std::collections::HashSet;
 
 use meetmind_ai::local;
 use meetmind_core::{
-    Code, Ctx, Error, EventKind, Highlight, Meeting, MeetingId, MeetingStatus, Result, SegmentId,
-    Summary, SummaryLine, Topic,
+    Action, Code, Ctx, Decision, Error, EventKind, Highlight, Meeting, MeetingId, MeetingStatus,
+    Result, SegmentId, Summary, SummaryLine, Topic,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -112,8 +112,10 @@ impl Pass<'_, '_> {
     async fn write(&mut self, notes: &local::Notes<SegmentId>, is_final: bool) -> Stored<()> {
         self.topics(&notes.topics, is_final).await?;
         let highlights = self.highlights(&notes.highlights).await?;
-        self.actions(&notes.actions).await?;
-        self.decisions(&notes.decisions).await?;
+        let actions = notes.actions.iter().map(Into::into);
+        self.items::<Action>(actions).await?;
+        let decisions = notes.decisions.iter().map(Into::into);
+        self.items::<Decision>(decisions).await?;
         self.summary(&notes.headline, &highlights, is_final).await
     }
 
@@ -274,31 +276,36 @@ impl Pass<'_, '_> {
         is_final: bool,
     ) -> Stored<()> {
         let now = self.ctx.now;
-        let mut lines = Vec::with_capacity(highlights.len());
-        for h in highlights {
-            let segment_ids = self.still_there(&h.segment_ids).await?;
-            // A pinned note whose segments were erased has no evidence left.
+        let old = self.change.summary_find(self.meeting.id).await?;
+        let edited = old.as_ref().filter(|old| old.edited);
+        let found: Vec<SummaryLine> = match edited {
+            Some(old) => old.lines.clone(),
+            None => highlights.iter().map(line).collect(),
+        };
+        let mut lines = Vec::with_capacity(found.len());
+        for line in found {
+            let segment_ids = self.still_there(&line.segment_ids).await?;
+            // A line whose segments were erased has no evidence left.
             if !segment_ids.is_empty() {
                 lines.push(SummaryLine {
-                    text: h.text.clone(),
-                    speaker: Some(h.speaker.clone()),
-                    start_ms: h.start_ms,
                     segment_ids,
+                    ..line
                 });
             }
         }
-        let old = self.change.summary_find(self.meeting.id).await?;
         let made = Summary {
             id: old
                 .as_ref()
                 .map_or_else(|| self.app.id(self.ctx), |old| old.id),
             meeting_id: self.meeting.id,
-            headline: headline.to_owned(),
+            headline: edited.map_or(headline, |old| &old.headline).to_owned(),
             lines,
             engine: ENGINE_OFFLINE.to_owned(),
             is_final: is_final || self.meeting.status == MeetingStatus::Ended,
             segment_count: i64::try_from(self.material.segments.len()).unwrap_or(i64::MAX),
-            stale: false,
+            edited: edited.is_some(),
+            // What a person wrote is looked at again by a person.
+            stale: edited.is_some_and(|old| old.stale),
             version: old.as_ref().map_or(1, |old| old.version),
             created_at: old.as_ref().map_or(now, |old| old.created_at),
             updated_at: old.as_ref().map_or(now, |old| old.updated_at),
@@ -351,5 +358,15 @@ impl Pass<'_, '_> {
             }
         }
         Ok(left)
+    }
+}
+
+/// A highlight as a line of the summary.
+fn line(highlight: &Highlight) -> SummaryLine {
+    SummaryLine {
+        text: highlight.text.clone(),
+        speaker: Some(highlight.speaker.clone()),
+        start_ms: highlight.start_ms,
+        segment_ids: highlight.segment_ids.clone(),
     }
 }

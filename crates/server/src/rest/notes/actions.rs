@@ -167,7 +167,7 @@ async fn action_get(
 }
 
 /// Edit, confirm, tick off or dismiss an action. With `If-Match`, only if nobody changed it since.
-#[utoipa::path(patch, path = "/api/meetings/{id}/actions/{action_id}", tag = "notes", params(("id" = MeetingId, Path), ("action_id" = ActionId, Path)), request_body = ActionPatchBody, responses((status = 200, body = Envelope<Action>)))]
+#[utoipa::path(patch, path = "/api/meetings/{id}/actions/{action_id}", tag = "notes", params(("id" = MeetingId, Path), ("action_id" = ActionId, Path), IfMatch), request_body = ActionPatchBody, responses((status = 200, body = Envelope<Action>)))]
 async fn action_update(
     State(app): State<App>,
     Caller(ctx): Caller,

@@ -129,7 +129,7 @@ async fn decision_get(
 
 /// Edit, confirm or dismiss a decision, or let it take the place of earlier ones. With
 /// `If-Match`, only if nobody changed it since.
-#[utoipa::path(patch, path = "/api/meetings/{id}/decisions/{decision_id}", tag = "notes", params(("id" = MeetingId, Path), ("decision_id" = DecisionId, Path)), request_body = DecisionPatchBody, responses((status = 200, body = Envelope<DecisionView>)))]
+#[utoipa::path(patch, path = "/api/meetings/{id}/decisions/{decision_id}", tag = "notes", params(("id" = MeetingId, Path), ("decision_id" = DecisionId, Path), IfMatch), request_body = DecisionPatchBody, responses((status = 200, body = Envelope<DecisionView>)))]
 async fn decision_update(
     State(app): State<App>,
     Caller(ctx): Caller,

@@ -1,18 +1,18 @@
 //! `/api/meetings/{id}/summary`, `/topics`, `/highlights`, `/insights`; `/api/topics`.
 
 use axum::extract::State;
-use meetmind_app::{App, Insights, NotesPersona, SummaryView};
-use meetmind_core::{Highlight, MeetingId, Page, SeriesId, Topic, TopicId};
+use meetmind_app::{App, Insights, NotesPersona, SummaryLineNew, SummaryPatch, SummaryView};
+use meetmind_core::{Highlight, MeetingId, Page, SegmentId, SeriesId, Topic, TopicId};
 use serde::Deserialize;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::extract::{Caller, Json, PageParams, Path, Query};
+use crate::extract::{Caller, IfMatch, Json, PageParams, Path, Query};
 use crate::reply::{Envelope, Outcome, Reply};
 
 pub(crate) fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()
-        .routes(routes!(summary_get, summary_regenerate))
+        .routes(routes!(summary_get, summary_regenerate, summary_update))
         .routes(routes!(topic_list, topic_regenerate))
         .routes(routes!(topic_relabel))
         .routes(routes!(topic_search))
@@ -27,6 +27,30 @@ struct SummaryParams {
     /// Adds `view`: the same items as this role reads them.
     #[param(inline)]
     persona: Option<NotesPersona>,
+}
+
+/// Other words for the summary: absent stays.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+struct SummaryPatchBody {
+    /// One line: what the meeting was about.
+    #[schema(min_length = 1, max_length = 300)]
+    headline: Option<String>,
+    /// All lines anew, in their order.
+    #[schema(max_items = 50)]
+    lines: Option<Vec<SummaryLineBody>>,
+    /// Whether passes over the transcript leave it as it stands; writing sets it. `false` gives
+    /// the summary back: it is made anew at once.
+    edited: Option<bool>,
+}
+
+/// A line of the summary.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+struct SummaryLineBody {
+    #[schema(min_length = 1, max_length = 1000)]
+    text: String,
+    /// Final segments of the meeting that it rests on.
+    #[schema(min_items = 1, max_items = 100)]
+    segment_ids: Vec<SegmentId>,
 }
 
 /// Another label for a topic.
@@ -74,6 +98,34 @@ async fn summary_regenerate(
 ) -> Outcome<SummaryView> {
     app.notes_regenerate(&ctx, id).await?;
     Ok(Reply::ok(app.summary_get(&ctx, id, params.persona).await?))
+}
+
+/// Edit the summary of a meeting, or leave it to the notes again. A line is a quotation, with its
+/// speaker, when its words stand in the first segment it cites. With `If-Match`, only if it did not
+/// change since.
+#[utoipa::path(patch, path = "/api/meetings/{id}/summary", tag = "notes", params(("id" = MeetingId, Path), IfMatch), request_body = SummaryPatchBody, responses((status = 200, body = Envelope<SummaryView>)))]
+async fn summary_update(
+    State(app): State<App>,
+    Caller(ctx): Caller,
+    Path(id): Path<MeetingId>,
+    IfMatch(expected): IfMatch,
+    Json(body): Json<SummaryPatchBody>,
+) -> Outcome<SummaryView> {
+    let lines = body.lines.map(|lines| {
+        let line = |line: SummaryLineBody| SummaryLineNew {
+            text: line.text,
+            segment_ids: line.segment_ids,
+        };
+        lines.into_iter().map(line).collect()
+    });
+    let patch = SummaryPatch {
+        headline: body.headline,
+        lines,
+        edited: body.edited,
+    };
+    let view = app.summary_update(&ctx, id, patch, expected).await?;
+    let version = view.summary.as_ref().map_or(0, |summary| summary.version);
+    Ok(Reply::ok(view).etag(version))
 }
 
 /// The topics of a meeting, in order.

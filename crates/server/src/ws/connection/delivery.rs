@@ -3,7 +3,7 @@
 
 use axum::body::Bytes;
 use axum::extract::ws::{Message, Utf8Bytes};
-use meetmind_app::Published;
+use meetmind_app::{AuthorityChange, Published};
 use meetmind_core::{Code, Error, Event, EventTopic};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
@@ -135,6 +135,26 @@ impl Connection {
                 Ok(true)
             }
             Err(error) => self.refuse(topic, &error).await.map(|()| false),
+        }
+    }
+
+    /// Looks at what somebody's loss of authority means for the client; `None` when changes were
+    /// missed, which may have been the client's.
+    pub(super) async fn authority_changed(
+        &mut self,
+        change: Option<AuthorityChange>,
+    ) -> Result<(), End> {
+        match change {
+            Some(AuthorityChange::Meeting(_)) => {
+                let runs = |topic: &EventTopic| matches!(topic, EventTopic::Run(_));
+                let topics: Vec<EventTopic> = self.cursors.keys().copied().filter(runs).collect();
+                for topic in topics {
+                    self.recheck(topic).await?;
+                }
+                Ok(())
+            }
+            Some(change) if !change.is_of(&self.ctx.actor) => Ok(()),
+            _ => self.recheck_all().await,
         }
     }
 

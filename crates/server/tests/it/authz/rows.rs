@@ -7,7 +7,8 @@ use meetmind_core::Scope::{
     TranscriptsRead, TranscriptsWrite, Webhooks,
 };
 
-/// Who calls. `Key` is the host by an API key with that scope alone, `FullKey` with all scopes.
+/// Who calls. `Key` is the host by an API key with that scope alone, `FullKey` with all scopes;
+/// `AdminKey` and `AdminFullKey` are the administrator's keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Caller {
     Anonymous,
@@ -20,12 +21,14 @@ pub(super) enum Caller {
     Host,
     Admin,
     FullKey,
+    AdminFullKey,
     Key(Scope),
+    AdminKey(Scope),
 }
 
 impl Caller {
     /// All but the keys with one scope.
-    pub(super) const PEOPLE: [Self; 10] = [
+    pub(super) const PEOPLE: [Self; 11] = [
         Self::Anonymous,
         Self::Stranger,
         Self::Guest,
@@ -36,11 +39,17 @@ impl Caller {
         Self::Host,
         Self::Admin,
         Self::FullKey,
+        Self::AdminFullKey,
     ];
+    /// How many callers there are.
+    pub(super) const COUNT: usize = Self::PEOPLE.len() + 2 * Scope::ALL.len();
 }
 
 /// The caller may: no answer that refuses.
 pub(super) const OK: u16 = 200;
+/// 403 or 404: a key without the scope, for what its user could not see anyway. Either tells
+/// nothing.
+pub(super) const REFUSED: u16 = 400;
 
 /// What keys get.
 #[derive(Debug, Clone, Copy)]
@@ -64,7 +73,16 @@ pub(super) struct Rule {
 
 impl Rule {
     pub(super) fn of(&self, caller: Caller) -> u16 {
+        // No key has the powers of the office: an administrator's key is a key of a stranger.
+        let stranger = self.people[1];
         match (caller, self.keys) {
+            (Caller::AdminFullKey, _) if stranger == OK => self.of(Caller::FullKey),
+            (Caller::AdminKey(scope), _) if stranger == OK => self.of(Caller::Key(scope)),
+            (Caller::AdminFullKey | Caller::AdminKey(_), Keys::Never) if stranger == NO => NO,
+            (Caller::AdminFullKey, Keys::With(_) | Keys::WithSeveral) => stranger,
+            (Caller::AdminKey(scope), Keys::With(scopes)) if scopes.contains(&scope) => stranger,
+            (Caller::AdminFullKey | Caller::AdminKey(_), Keys::All(status)) => status,
+            (Caller::AdminFullKey | Caller::AdminKey(_), _) => REFUSED,
             (Caller::Key(_) | Caller::FullKey, Keys::All(status)) => status,
             (Caller::Key(_) | Caller::FullKey, Keys::Never) => 403,
             (Caller::FullKey, _) => OK,
@@ -97,11 +115,17 @@ const READ_WORDS: Rule = rule(IN_ROOM, Keys::With(&[TranscriptsRead]));
 const LISTEN: Rule = rule(IN_ROOM, Keys::WithSeveral);
 const OWN_PLACE: Rule = rule(IN_ROOM, Keys::With(&[MeetingsWrite]));
 const SPEAK: Rule = rule(SPEAKERS, Keys::With(&[MeetingsWrite]));
+/// What answers with words of the meeting needs the scope for reading them too.
+const EDIT_WORDS: Rule = rule(EDITORS, Keys::WithSeveral);
+const CORRECT_WORDS: Rule = rule(MANAGERS, Keys::WithSeveral);
 const TRANSCRIBE: Rule = rule(SPEAKERS, Keys::With(&[MeetingsWrite, TranscriptsWrite]));
 const ASK: Rule = rule(SPEAKERS, Keys::With(&[TranscriptsRead]));
 const PROPOSE: Rule = rule(SPEAKERS, Keys::With(&[MeetingsWrite]));
 const EDIT: Rule = rule(EDITORS, Keys::With(&[MeetingsWrite]));
 const CORRECT: Rule = rule(MANAGERS, Keys::With(&[MeetingsWrite, TranscriptsWrite]));
+const READ_HISTORY: Rule = rule(MANAGERS, Keys::With(&[TranscriptsRead]));
+/// The answer shows the summary, so a key also needs to read.
+const EDIT_SUMMARY: Rule = rule(EDITORS, Keys::WithSeveral);
 const REGENERATE: Rule = rule(EDITORS, Keys::WithSeveral);
 const MANAGE: Rule = rule(MANAGERS, Keys::With(&[MeetingsWrite]));
 const ADD_AGENT: Rule = rule(MANAGERS, Keys::WithSeveral);
@@ -142,7 +166,7 @@ const fn mine(scope: &'static [Scope]) -> Rule {
 }
 const ACCOUNTS: [u16; 9] = [401, OK, NO, OK, OK, NO, OK, OK, OK];
 const MY_SESSION: Rule = rule(ACCOUNTS, Keys::Never);
-/// A question without a place: guests and agents are answered from their meeting.
+/// A question or a search without a place: guests and agents are answered from their meeting.
 const ASK_AROUND: Rule = rule(
     [401, OK, OK, OK, OK, OK, OK, OK, OK],
     Keys::With(&[TranscriptsRead]),
@@ -247,7 +271,7 @@ pub(super) fn rows() -> Vec<Row> {
         get("/auth/api-keys/{key}", HOSTS_SESSION),
         spends("DELETE", "/auth/api-keys/{key}", "", HOSTS_SESSION),
         does("POST", "/auth/ws-ticket", "", TICKET),
-        get("/api/me/export", mine(&[Profile])),
+        get("/api/me/export", rule(ACCOUNTS, Keys::WithSeveral)),
         spends("DELETE", "/api/me", r#"{"password":"sparrows on the roof at dawn"}"#, MY_SESSION),
 
         get("/api/admin/users", ADMIN),
@@ -326,37 +350,39 @@ pub(super) fn rows() -> Vec<Row> {
         get("/api/meetings/{meeting}/transcript", READ_WORDS),
         does("POST", "/api/meetings/{meeting}/transcript", r#"{"text":"Yes.","start_ms":1000,"end_ms":1900,"final":true}"#, TRANSCRIBE),
         get("/api/meetings/{meeting}/transcript/{segment}", READ_WORDS),
-        does("PATCH", "/api/meetings/{meeting}/transcript/{segment}", r#"{"text":"Better"}"#, CORRECT),
+        get("/api/meetings/{meeting}/transcript/{segment}/history", READ_HISTORY),
+        does("PATCH", "/api/meetings/{meeting}/transcript/{segment}", r#"{"text":"Better"}"#, CORRECT_WORDS),
         spends("DELETE", "/api/meetings/{meeting}/transcript/{segment}", "", CORRECT),
         does("POST", "/api/meetings/{meeting}/import", FILE, IMPORT_INTO),
 
         get("/api/meetings/{meeting}/summary", READ_WORDS),
         does("POST", "/api/meetings/{meeting}/summary", "", REGENERATE),
+        does("PATCH", "/api/meetings/{meeting}/summary", r#"{"headline":"Offers"}"#, EDIT_SUMMARY),
         get("/api/meetings/{meeting}/highlights", READ_WORDS),
         does("POST", "/api/meetings/{meeting}/highlights", "", REGENERATE),
         get("/api/meetings/{meeting}/insights", READ_WORDS),
         does("POST", "/api/meetings/{meeting}/insights", "", REGENERATE),
         get("/api/meetings/{meeting}/topics", READ_WORDS),
         does("POST", "/api/meetings/{meeting}/topics", "", REGENERATE),
-        does("PATCH", "/api/meetings/{meeting}/topics/{topic}", r#"{"label":"lease"}"#, EDIT),
+        does("PATCH", "/api/meetings/{meeting}/topics/{topic}", r#"{"label":"lease"}"#, EDIT_WORDS),
         get("/api/meetings/{meeting}/actions", READ_WORDS),
         does("POST", "/api/meetings/{meeting}/actions", r#"{"text":"Call"}"#, PROPOSE),
         does("POST", "/api/meetings/{meeting}/actions", r#"{"text":"Call","status":"confirmed"}"#, EDIT),
         does("POST", "/api/meetings/{meeting}/actions", "", REGENERATE),
         get("/api/meetings/{meeting}/actions/{action}", READ_WORDS),
-        does("PATCH", "/api/meetings/{meeting}/actions/{action}", r#"{"status":"confirmed"}"#, EDIT),
+        does("PATCH", "/api/meetings/{meeting}/actions/{action}", r#"{"status":"confirmed"}"#, EDIT_WORDS),
         get("/api/meetings/{meeting}/decisions", READ_WORDS),
         does("POST", "/api/meetings/{meeting}/decisions", r#"{"text":"We buy"}"#, PROPOSE),
         does("POST", "/api/meetings/{meeting}/decisions", r#"{"text":"We buy","status":"confirmed"}"#, EDIT),
         does("POST", "/api/meetings/{meeting}/decisions", "", REGENERATE),
         get("/api/meetings/{meeting}/decisions/{decision}", READ_WORDS),
-        does("PATCH", "/api/meetings/{meeting}/decisions/{decision}", r#"{"status":"confirmed"}"#, EDIT),
+        does("PATCH", "/api/meetings/{meeting}/decisions/{decision}", r#"{"status":"confirmed"}"#, EDIT_WORDS),
 
         get("/api/actions", mine(&[TranscriptsRead])),
         get("/api/decisions", mine(&[TranscriptsRead])),
         get("/api/topics", mine(&[TranscriptsRead])),
-        get("/api/search?q=offer", mine(&[TranscriptsRead])),
-        get("/api/search?q=offer&meeting_id={meeting}", rule([401, GONE, NO, OK, OK, NO, OK, OK, GONE], Keys::With(&[TranscriptsRead]))),
+        get("/api/search?q=offer", ASK_AROUND),
+        get("/api/search?q=offer&meeting_id={meeting}", READ_WORDS),
         does("POST", "/api/ask", r#"{"question":"When does the offer go out?"}"#, ASK_AROUND),
         does("POST", "/api/ask", r#"{"question":"When?","scope":{"meeting_id":"{meeting}"}}"#, ASK),
 
@@ -382,9 +408,10 @@ pub(super) fn rows() -> Vec<Row> {
         spends("DELETE", "/api/mem0/memories/{memory}", "", hosts(&[MemoryWrite])),
 
         get("/api/webhooks", mine(&[Webhooks])),
-        does("POST", "/api/webhooks", r#"{"url":"http://127.0.0.1:9/x","events":["meeting.ended"]}"#, mine(&[Webhooks])),
+        does("POST", "/api/webhooks", r#"{"url":"http://127.0.0.1:9/x","events":["webhook.tested"]}"#, mine(&[Webhooks])),
+        does("POST", "/api/webhooks", r#"{"url":"http://127.0.0.1:9/x","events":["segment.finalized"]}"#, rule(ACCOUNTS, Keys::WithSeveral)),
         get("/api/webhooks/{webhook}", hosts(&[Webhooks])),
-        does("PATCH", "/api/webhooks/{webhook}", r#"{"events":["meeting.ended"]}"#, hosts(&[Webhooks])),
+        does("PATCH", "/api/webhooks/{webhook}", r#"{"url":"http://127.0.0.1:9/y"}"#, rule(OWNER, Keys::WithSeveral)),
         does("POST", "/api/webhooks/{webhook}/rotate-secret", "", hosts(&[Webhooks])),
         does("POST", "/api/webhooks/{webhook}/test", "", hosts(&[Webhooks])),
         get("/api/webhooks/{webhook}/deliveries", hosts(&[Webhooks])),

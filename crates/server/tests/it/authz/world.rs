@@ -97,6 +97,7 @@ impl World {
         make(&host, &path("transcript"), words).await;
         let said = server.get(&host, &path("transcript")).await.data();
         let segment = text(&said["items"][0]["id"]);
+        make(&host, &path("summary"), Value::Null).await;
         let action = make(&host, &path("actions"), json!({ "text": "Send the offer" })).await;
         let decision = make(&host, &path("decisions"), json!({ "text": "We rent" })).await;
         make(&host, &path("messages"), json!({ "text": "Hello" })).await;
@@ -146,7 +147,12 @@ impl World {
             (Caller::Agent, joined, seat),
             (Caller::Cohost, cohost.clone(), place(&cohost).await),
             (Caller::Host, host.clone(), host_place.clone()),
-            (Caller::Admin, admin, other_place.clone()),
+            (
+                Caller::AdminFullKey,
+                by_key(&admin, Scope::ALL),
+                other_place.clone(),
+            ),
+            (Caller::Admin, admin.clone(), other_place.clone()),
             (
                 Caller::FullKey,
                 by_key(&host, Scope::ALL),
@@ -154,12 +160,19 @@ impl World {
             ),
         ];
         drop(conn);
-        let keyed = Scope::ALL.iter().map(|scope| {
-            (
-                Caller::Key(*scope),
-                by_key(&host, &[*scope]),
-                host_place.clone(),
-            )
+        let keyed = Scope::ALL.iter().flat_map(|scope| {
+            [
+                (
+                    Caller::Key(*scope),
+                    by_key(&host, &[*scope]),
+                    host_place.clone(),
+                ),
+                (
+                    Caller::AdminKey(*scope),
+                    by_key(&admin, &[*scope]),
+                    other_place.clone(),
+                ),
+            ]
         });
         let players = places.into_iter().chain(keyed).map(|(caller, actor, own)| {
             let agent = match caller {

@@ -241,3 +241,29 @@ async fn leaving_erases_what_is_mine_and_takes_my_name_off_the_rest() {
         "the address is free again"
     );
 }
+
+#[tokio::test]
+async fn a_key_exports_what_it_may_read_and_no_key_sessions() {
+    let server = TestServer::new().await;
+    let anna = server.app.user("anna").await;
+    let by = |scopes: &[Scope]| crate::people::by_key(&anna, scopes);
+    let reading = [
+        Scope::Profile,
+        Scope::MeetingsRead,
+        Scope::TranscriptsRead,
+        Scope::MemoryRead,
+        Scope::AgentsRead,
+        Scope::Webhooks,
+    ];
+    for missing in &reading {
+        let mut scopes = reading.to_vec();
+        scopes.retain(|scope| scope != missing);
+        let refused = server.get(&by(&scopes), "/api/me/export").await;
+        assert_eq!(refused.code(), "SCOPE_MISSING", "without {missing}");
+    }
+    let whole = server.get(&anna, "/api/me/export").await.data();
+    let by_key = server.get(&by(&reading), "/api/me/export").await.data();
+    assert!(whole["sessions"].is_array() && whole["api_keys"].is_array());
+    assert!(by_key["meetings"].is_array(), "{by_key}");
+    assert!(by_key.get("sessions").is_none() && by_key.get("api_keys").is_none());
+}

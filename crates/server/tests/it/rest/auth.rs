@@ -3,6 +3,7 @@
 mod browser;
 mod keys;
 mod passwords;
+mod refusals;
 mod sessions;
 
 use axum::body::Body;
@@ -38,7 +39,12 @@ fn system(server: &TestServer) -> Ctx {
 }
 
 /// A request from this address, as the socket would say.
-fn from(address: &str, path: &str, body: &Value, headers: &[(&str, &str)]) -> Request<Body> {
+pub(super) fn from(
+    address: &str,
+    path: &str,
+    body: &Value,
+    headers: &[(&str, &str)],
+) -> Request<Body> {
     let mut request = Request::post(path).header("content-type", "application/json");
     for (name, value) in headers {
         request = request.header(*name, *value);

@@ -172,7 +172,11 @@ async fn a_stream_ends_when_its_session_does_and_when_the_server_drains() {
         listening.await;
         // The listener may not have opened its second ear yet: said until it hears.
         while server.app.app.bus().listeners() > 0 {
-            server.app.app.bus().authority_changed(user_id);
+            server
+                .app
+                .app
+                .bus()
+                .authority_changed(meetmind_app::AuthorityChange::User(user_id));
             tokio::task::yield_now().await;
         }
     });

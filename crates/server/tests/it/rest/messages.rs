@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use meetmind_app::{MessageNew, MessageOrder};
-use meetmind_core::{Actor, MessageKind, PageQuery};
+use meetmind_core::{Actor, MessageKind, PageQuery, Scope};
 use meetmind_server::testing::TestServer;
 use serde_json::{Value, json};
 
-use crate::people::{People, events, text};
+use crate::people::{Gathering, People, by_key, events, text};
 
 #[tokio::test]
 async fn chat_is_read_from_both_ends_and_stays_after_the_end() {
@@ -180,4 +180,96 @@ async fn only_the_system_notifies_and_only_agents_answer() {
         )
         .await;
     assert_eq!(list.expect("a list").items.len(), 2);
+}
+
+/// A meeting in which something was said and quoted in chat: a notice and an agent's answer.
+async fn quoted(server: &TestServer, people: &People) -> Gathering {
+    let fields = json!({ "consent_policy": "implied" });
+    let gathering = people.gather(server, fields).await;
+    let words = json!({ "text": "We decided to buy the red kiln.", "start_ms": 0, "end_ms": 900, "final": true });
+    let path = format!("{}/transcript", gathering.path);
+    let said = server.post(&people.participant, &path, words).await;
+    assert_eq!(said.status, StatusCode::CREATED, "{}", said.json());
+    server.app.clock.advance(Duration::from_secs(1));
+    let path = format!("{}/messages", gathering.path);
+    let asked = json!({ "text": "/summary" });
+    assert_eq!(
+        server.post(&people.host, &path, asked).await.status,
+        StatusCode::CREATED
+    );
+    let new = json!({ "name": "Max", "role": "assistant" });
+    let agent = server.post(&people.host, "/api/agents", new).await.data();
+    let body = json!({ "agent_id": agent["id"] });
+    let path = format!("{}/agents", gathering.path);
+    let run = server.post(&people.host, &path, body).await;
+    assert_eq!(run.status, StatusCode::CREATED, "{}", run.json());
+    gathering
+}
+
+#[tokio::test]
+async fn a_key_without_the_transcript_reads_no_quotation_in_chat() {
+    let server = TestServer::new().await;
+    let people = People::new(&server).await;
+    let gathering = quoted(&server, &people).await;
+    let path = format!("{}/messages", gathering.path);
+    let chat = by_key(
+        &people.participant,
+        &[Scope::MeetingsRead, Scope::MeetingsWrite],
+    );
+    let seen = server.get(&people.viewer, &path).await.data().to_string();
+    assert!(seen.contains("red kiln"), "{seen}");
+    let page = server.get(&chat, &path).await.data();
+    assert!(!page.to_string().contains("kiln"), "{page}");
+    let notice = &page["items"][1];
+    assert_eq!(
+        (notice["kind"].as_str(), notice["segment_ids"].clone()),
+        (Some("notice"), json!([]))
+    );
+    assert!(text(&notice["text"]).contains("transcripts:read"));
+    assert_eq!(page["items"][0]["text"], "/summary");
+}
+
+#[tokio::test]
+async fn a_key_without_the_transcript_cannot_have_it_quoted() {
+    let server = TestServer::new().await;
+    let people = People::new(&server).await;
+    let gathering = quoted(&server, &people).await;
+    let path = format!("{}/messages", gathering.path);
+    let chat = by_key(
+        &people.participant,
+        &[Scope::MeetingsRead, Scope::MeetingsWrite],
+    );
+    let count = async || {
+        let page = server.get(&people.host, &path).await.data();
+        page["items"].as_array().map(Vec::len)
+    };
+    let before = count().await;
+    for asking in [
+        "/summary",
+        "/topics",
+        "/decisions",
+        "next topic",
+        "what did we decide about the kiln?",
+        "@Max what did we decide about the kiln?",
+    ] {
+        let body = json!({ "text": asking });
+        let refused = server.post(&chat, &path, body).await;
+        assert_eq!(refused.code(), "SCOPE_MISSING", "{asking}");
+        let by_tool = json!({ "tool": "post_message", "arguments": { "meeting_id": gathering.meeting_id, "text": asking } });
+        let refused = server.post(&chat, "/api/mcp/tools", by_tool).await;
+        assert_eq!(refused.code(), "SCOPE_MISSING", "{asking} by tool");
+    }
+    let next = json!({ "tool": "topic_navigation", "arguments": { "meeting_id": gathering.meeting_id, "direction": "next" } });
+    let refused = server.post(&chat, "/api/mcp/tools", next).await;
+    assert_eq!(refused.code(), "SCOPE_MISSING");
+    assert_eq!(count().await, before, "a refused question was posted");
+    for talk in [
+        "Hello",
+        "@Ben, see you at four",
+        "/task Call the kiln maker",
+    ] {
+        let body = json!({ "text": talk });
+        let posted = server.post(&chat, &path, body).await;
+        assert_eq!(posted.status, StatusCode::CREATED, "{talk}");
+    }
 }

@@ -1,5 +1,7 @@
 //! `/api/meetings/{id}/summary` and its sisters, `/api/actions`, `/api/decisions`, `/api/topics`
 
+mod summary;
+
 use axum::http::{Method, StatusCode};
 use meetmind_core::*;
 use meetmind_server::testing::{TestAnswer, TestServer};

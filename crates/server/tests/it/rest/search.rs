@@ -244,3 +244,43 @@ async fn memories_need_their_own_scope_and_come_with_the_rest() {
         "UNAUTHENTICATED"
     );
 }
+
+#[tokio::test]
+async fn a_guest_searches_the_own_meeting_and_nothing_else() {
+    for server in crate::people::servers().await {
+        let anna = server.app.user("anna").await;
+        let (id, path) = meeting(&server, &anna, "implied").await;
+        let (_, other) = meeting(&server, &anna, "implied").await;
+        said(&server, &anna, &path, "We buy the Hallberg filler").await;
+        said(&server, &anna, &other, "The secret filler is for us alone").await;
+        let chat = json!({ "text": "The filler is blue" });
+        server.post(&anna, &format!("{path}/messages"), chat).await;
+        let memory = json!({ "content": "The filler is dear" });
+        server.post(&anna, "/api/mem0/memories", memory).await;
+        let guest = crate::people::guest(&server, id, "Gustav").await;
+        for query in [
+            "/api/search?q=filler".to_owned(),
+            format!("/api/search?q=filler&meeting_id={id}"),
+        ] {
+            let found = server.get(&guest, &query).await;
+            assert_eq!(found.status, StatusCode::OK, "{}", found.json());
+            let found = found.data();
+            let mut found = texts(&found);
+            found.sort_unstable();
+            assert_eq!(found, ["The filler is blue", "We buy the Hallberg filler"]);
+        }
+        let elsewhere = format!("/api/search?q=filler&meeting_id={}", &other[14..]);
+        assert_eq!(server.get(&guest, &elsewhere).await.code(), "NOT_FOUND");
+        let memories = "/api/search?q=filler&kinds=memory";
+        assert_eq!(server.get(&guest, memories).await.code(), "FORBIDDEN");
+        let Actor::Guest { participant_id, .. } = guest else {
+            panic!("a guest");
+        };
+        let place = format!("{path}/participants/{participant_id}");
+        server
+            .call(&anna, axum::http::Method::DELETE, &place, Value::Null)
+            .await;
+        let refused = server.get(&guest, "/api/search?q=filler").await;
+        assert_eq!(refused.code(), "NOT_FOUND");
+    }
+}

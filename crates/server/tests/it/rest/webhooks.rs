@@ -531,3 +531,43 @@ async fn bad_webhooks_are_refused() {
         ("QUOTA_EXCEEDED", json!(50))
     );
 }
+
+#[tokio::test]
+async fn a_key_gets_no_words_sent_that_it_may_not_read() {
+    let server = TestServer::new().await;
+    let anna = server.app.user("anna").await;
+    let key = crate::people::by_key(&anna, &[Scope::Webhooks]);
+    let mut body = json!({ "url": "https://example.com/", "events": ["webhook.tested"] });
+    let own = server.post(&key, "/api/webhooks", body.clone()).await;
+    assert_eq!(own.status, StatusCode::CREATED, "{}", own.json());
+    for events in [
+        json!(["segment.finalized"]),
+        json!(["message.posted"]),
+        json!(["*"]),
+    ] {
+        body["events"] = events;
+        let refused = server.post(&key, "/api/webhooks", body.clone()).await;
+        assert_eq!(refused.code(), "SCOPE_MISSING", "{body}");
+        let path = format!(
+            "/api/webhooks/{}",
+            own.data()["id"].as_str().expect("an id")
+        );
+        let more = json!({ "events": body["events"] });
+        let refused = server.call(&key, Method::PATCH, &path, more).await;
+        assert_eq!(refused.code(), "SCOPE_MISSING", "{body}");
+    }
+    let made = server.post(&anna, "/api/webhooks", body).await.data();
+    let path = format!("/api/webhooks/{}", made["id"].as_str().expect("an id"));
+    let elsewhere = json!({ "url": "https://example.com/elsewhere" });
+    let refused = server.call(&key, Method::PATCH, &path, elsewhere).await;
+    assert_eq!(refused.code(), "SCOPE_MISSING");
+    let meeting = json!({ "title": "The red kiln" });
+    server.post(&anna, "/api/meetings", meeting).await;
+    let deliveries = format!("{path}/deliveries");
+    let seen = server.get(&anna, &deliveries).await.data();
+    assert!(seen.to_string().contains("red kiln"), "{seen}");
+    let seen = server.get(&key, &deliveries).await.data();
+    assert_eq!(seen["items"][0]["event_type"], "meeting.created");
+    assert_eq!(seen["items"][0]["payload"]["data"], Value::Null);
+    assert!(!seen.to_string().contains("kiln"), "{seen}");
+}

@@ -194,7 +194,11 @@ async fn the_end_of_a_session_ends_its_sockets_and_no_others() {
     listener.subscribe(&room.topic(), None).await;
     let mut host = Client::ready(room.server.listen_as(&room.anna).await).await;
     host.subscribe(&room.topic(), None).await;
-    room.server.app.app.bus().authority_changed(user_id);
+    room.server
+        .app
+        .app
+        .bus()
+        .authority_changed(AuthorityChange::User(user_id));
     assert_eq!(listener.end().await, Some(4401));
     room.events(1).await;
     read_through(&mut host, 1, 2).await;
@@ -239,4 +243,62 @@ async fn one_user_holds_at_most_fifty_streams() {
     }
     let mut next = Client::connect(address).await;
     assert_eq!(next.frame().await["op"], "ready");
+}
+
+/// Listens to a run of Anna's agent in her meeting; gives the topic too.
+async fn listening_to_a_run(room: &Room, listener: &Actor) -> (Client, String) {
+    let new = json!({ "name": "Max", "role": "scribe" });
+    let agent = room
+        .server
+        .post(&room.anna, "/api/agents", new)
+        .await
+        .data();
+    let path = format!("/api/meetings/{}/agents", room.id);
+    let body = json!({ "agent_id": agent["id"] });
+    let run = room.server.post(&room.anna, &path, body).await.data();
+    let topic = format!("run:{}", run["id"].as_str().expect("an id"));
+    let mut client = Client::ready(room.server.listen_as(listener).await).await;
+    let answer = client.subscribe(&topic, None).await;
+    assert_eq!(answer["op"], "subscribed", "{answer}");
+    (client, topic)
+}
+
+#[tokio::test]
+async fn who_is_removed_hears_no_more_of_runs_at_once() {
+    let room = Room::new().await;
+    let (ben, participant) = room.with("ben", MeetingRole::Participant).await;
+    let gustav = crate::people::guest(&room.server, room.id, "Gustav").await;
+    let Actor::Guest { participant_id, .. } = gustav else {
+        panic!("a guest");
+    };
+    for (who, place) in [(ben, participant.id), (gustav, participant_id)] {
+        let (mut client, topic) = listening_to_a_run(&room, &who).await;
+        let path = format!("/api/meetings/{}/participants/{place}", room.id);
+        let removed = room
+            .server
+            .call(&room.anna, axum::http::Method::DELETE, &path, Value::Null)
+            .await;
+        assert_eq!(removed.status.as_u16(), 200, "{}", removed.json());
+        let closed = json!({ "op": "closed", "topic": topic, "reason": "NOT_FOUND" });
+        assert_eq!(client.frame().await, closed);
+    }
+}
+
+#[tokio::test]
+async fn a_meeting_that_goes_away_takes_its_runs_along() {
+    for query in ["", "?erase=true"] {
+        let room = Room::new().await;
+        let (ben, _) = room.with("ben", MeetingRole::Participant).await;
+        let (mut client, topic) = listening_to_a_run(&room, &ben).await;
+        let mut meeting = Client::ready(room.server.listen_as(&ben).await).await;
+        meeting.subscribe(&room.topic(), None).await;
+        let path = format!("/api/meetings/{}{query}", room.id);
+        room.server
+            .call(&room.anna, axum::http::Method::DELETE, &path, Value::Null)
+            .await;
+        let closed = json!({ "op": "closed", "topic": topic, "reason": "NOT_FOUND" });
+        while client.frame().await != closed {}
+        let closed = json!({ "op": "closed", "topic": room.topic(), "reason": "NOT_FOUND" });
+        while meeting.frame().await != closed {}
+    }
 }

@@ -7,6 +7,7 @@ mod replay;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
+use meetmind_app::AuthorityChange;
 use meetmind_core::*;
 use meetmind_server::testing::TestServer;
 use serde_json::{Value, json};

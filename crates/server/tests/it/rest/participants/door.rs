@@ -204,6 +204,8 @@ async fn who_waits_in_the_lobby_sees_nothing_until_admitted() {
             gathering.path,
             text(&waiting["participant"]["id"])
         );
+        let listed = server.get(&people.stranger, "/api/meetings").await.data();
+        assert_eq!(listed["items"], json!([]));
         assert_eq!(
             patch(&server, &people.stranger, &own, json!({ "admit": true }))
                 .await

@@ -395,3 +395,81 @@ async fn ten_thousand_participants_page_without_gap() {
         200
     );
 }
+
+#[tokio::test]
+async fn a_role_acts_on_roles_below_its_own() {
+    let server = TestServer::new().await;
+    let people = People::new(&server).await;
+    let gathering = people.gather(&server, json!({})).await;
+    let second = server.app.user("second").await;
+    let body = json!({ "user_id": user_id(&second), "role": "cohost" });
+    let path = format!("{}/participants", gathering.path);
+    server.post(&people.host, &path, body).await;
+    for above in [&people.host, &second] {
+        let path = gathering.participant_path(&server, above).await;
+        for body in [
+            json!({ "name": "Clown" }),
+            json!({ "muted": true }),
+            json!({ "role": "viewer" }),
+            json!({ "admit": false }),
+        ] {
+            let refused = patch(&server, &people.cohost, &path, body.clone()).await;
+            assert_eq!(outcome(&refused), (403, "FORBIDDEN".to_owned()), "{body}");
+        }
+        let removed = server
+            .call(&people.cohost, Method::DELETE, &path, Value::Null)
+            .await;
+        assert_eq!(outcome(&removed), (403, "FORBIDDEN".to_owned()));
+    }
+    let place = gathering.participant_path(&server, &second).await;
+    for (who, path, body) in [
+        (
+            &people.host,
+            &place,
+            json!({ "name": "Deputy", "muted": true }),
+        ),
+        (&second, &place, json!({ "name": "Second", "muted": false })),
+        (&people.host, &place, json!({ "role": "participant" })),
+        (&people.cohost, &place, json!({ "muted": true })),
+    ] {
+        let done = patch(&server, who, path, body.clone()).await;
+        assert_eq!(done.status.as_u16(), 200, "{body}: {}", done.json());
+    }
+}
+
+#[tokio::test]
+async fn what_is_hidden_is_hidden_however_wrong_the_request_is() {
+    let server = TestServer::new().await;
+    let people = People::new(&server).await;
+    let gathering = people.gather(&server, json!({})).await;
+    let wrong = json!({ "text": 7, "label": 7, "title": 7, "user_id": 7, "start_ms": "x" });
+    for (method, path) in [
+        (Method::POST, "/actions"),
+        (Method::POST, "/decisions"),
+        (Method::PATCH, "/topics/top_00000000000000000000000001"),
+        (Method::PATCH, "/actions/act_00000000000000000000000001"),
+        (Method::POST, "/messages"),
+        (Method::POST, "/transcript"),
+        (Method::POST, "/participants"),
+        (Method::PUT, ""),
+        (Method::GET, "/transcript?limit=0"),
+    ] {
+        let path = format!("{}{path}", gathering.path);
+        let body = match method {
+            Method::GET => Value::Null,
+            _ => wrong.clone(),
+        };
+        let call = async |who: &Actor| {
+            let answer = server.call(who, method.clone(), &path, body.clone()).await;
+            outcome(&answer)
+        };
+        let stranger = call(&people.stranger).await;
+        assert_eq!(stranger, (404, "NOT_FOUND".to_owned()), "{method} {path}");
+        let host = call(&people.host).await;
+        assert_eq!(
+            host,
+            (422, "VALIDATION_FAILED".to_owned()),
+            "{method} {path}"
+        );
+    }
+}

@@ -1,175 +1,54 @@
-//! Questions about what was said.
+//! What a question is answered from: what the caller may read, within bounds.
 
 use std::collections::HashSet;
 
 use meetmind_ai::local::{self, Day, Passage};
 use meetmind_core::{
-    Actor, Code, Ctx, Error, Meeting, MeetingAction, MeetingId, Memory, MemoryId, MemorySource,
-    Result, Scope, Segment, SegmentId, SeriesId, Timestamp, scope_check, user_may,
+    Actor, Code, Ctx, Error, Meeting, MeetingAction, MeetingId, Memory, Result, Scope, Segment,
+    SeriesId, Timestamp, UserId, user_may,
 };
 use meetmind_store::{Conn, MeetingFilter};
-use serde::Serialize;
 
+use super::{Answer, AnswerCitation, AskScope};
 use crate::meetings::meeting_access;
 use crate::notes::{ENGINE_OFFLINE, clock, meeting_moment};
-use crate::{App, valid};
 
-/// Segments that one question reads, newest meetings first; some 40 hours of talk. What is left
-/// out is named in the answer.
-const SEGMENTS_MAX: usize = 20_000;
+/// Segments that one question reads, newest first; some 40 hours of talk. What is left out is named
+/// in the answer.
+pub(super) const SEGMENTS_MAX: usize = 20_000;
+/// Bytes of text that one question reads.
+const TEXT_MAX: usize = 16 * 1024 * 1024;
+/// Segments per read.
+const READ: usize = 500;
 /// Meetings that one question looks at.
-const MEETINGS_MAX: i64 = 500;
-/// Memories that one question reads.
-const MEMORIES_MAX: i64 = 20;
-/// Quotations in one answer.
-const CITATIONS_MAX: usize = 5;
-/// Longest question, in characters.
-const QUESTION_MAX: usize = 2_000;
-
-/// Where to look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AskScope {
-    /// In one meeting.
-    Meeting(MeetingId),
-    /// In the meetings of a series that the caller takes part in.
-    Series(SeriesId),
-    /// In all meetings that the caller takes part in.
-    All,
-}
-
-/// An answer, or the honest absence of one.
-#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
-pub struct Answer {
-    /// Whether anything said supports an answer.
-    pub found: bool,
-    /// The answer; quotations, when no language model is configured. Empty when nothing was found.
-    pub text: String,
-    /// What the answer rests on; never empty when `found`.
-    pub citations: Vec<AnswerCitation>,
-    /// What wrote it: `offline` quotes, and says so.
-    pub engine: String,
-    /// What was left out, in a sentence: older meetings beyond what one question reads.
-    pub note: Option<String>,
-}
-
-/// One quotation.
-#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
-pub struct AnswerCitation {
-    /// The meeting it was said in.
-    pub meeting_id: Option<MeetingId>,
-    /// That meeting's title.
-    pub meeting_title: Option<String>,
-    /// When that meeting was.
-    pub meeting_at: Option<Timestamp>,
-    /// The segment.
-    pub segment_id: Option<SegmentId>,
-    /// The memory, when it is one that cites no segment.
-    pub memory_id: Option<MemoryId>,
-    /// Who said it.
-    pub speaker: String,
-    /// Milliseconds from that meeting's start.
-    pub start_ms: i64,
-    /// The words.
-    pub quote: String,
-    /// How well it fits; comparable within one answer.
-    pub score: f64,
-}
+pub(super) const MEETINGS_MAX: usize = 500;
 
 /// Where a passage comes from: places in [`Sources`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Source {
+pub(super) enum Source {
     Segment { meeting: usize, segment: usize },
     Memory(usize),
 }
 
 /// What a question is answered from.
 #[derive(Debug, Default)]
-struct Sources {
-    meetings: Vec<(Meeting, Vec<Segment>)>,
-    memories: Vec<Memory>,
+pub(super) struct Sources {
+    pub(super) meetings: Vec<(Meeting, Vec<Segment>)>,
+    pub(super) memories: Vec<Memory>,
     /// Names beside the speakers'.
-    names: Vec<String>,
+    pub(super) names: Vec<String>,
+    /// Segments that were read, and the bytes of their text.
+    segments: usize,
+    text_bytes: usize,
     /// Meetings that were not read.
     left_out: usize,
+    /// Whether there are meetings beyond those that one question looks at.
+    more_meetings: bool,
+    /// The meeting of which only the last part was read.
+    cut: Option<String>,
 }
 
-impl App {
-    /// Answers from memories, and from the transcripts of meetings in which the caller may ask:
-    /// in its own name a viewer only gives consent. Nothing found is an
-    /// answer, not an error.
-    ///
-    /// A guest is answered from the guest's meeting alone. An agent speaks to its whole room, so
-    /// of its meeting's series it reads only what everybody in the room takes part in.
-    ///
-    /// # Errors
-    /// `NOT_FOUND` for a meeting or series the caller cannot see, `FORBIDDEN` for a viewer,
-    /// `VALIDATION_FAILED`.
-    pub async fn ask(&self, ctx: &Ctx, question: &str, scope: AskScope) -> Result<Answer> {
-        let question = checked_question(question)?;
-        let mut sources = {
-            let mut conn = self.store().read().await?;
-            match scope {
-                AskScope::Meeting(id) => one_meeting(&mut conn, ctx, id).await?,
-                AskScope::Series(id) => series(&mut conn, ctx, id).await?,
-                AskScope::All => everything(&mut conn, ctx).await?,
-            }
-        };
-        sources.memories = self.memories_of(ctx, &question, scope, &sources).await?;
-        tokio::task::spawn_blocking(move || {
-            let passages = sources.passages();
-            let answer = local::answer(&question, &passages, &sources.names, CITATIONS_MAX);
-            sources.told(answer, scope)
-        })
-        .await
-        .map_err(Error::internal)
-    }
-
-    /// The caller's memories that may answer, as far as they belong to where is looked.
-    async fn memories_of(
-        &self,
-        ctx: &Ctx,
-        question: &str,
-        scope: AskScope,
-        sources: &Sources,
-    ) -> Result<Vec<Memory>> {
-        let Some(user_id) = ctx.actor.user_id() else {
-            return Ok(Vec::new());
-        };
-        if scope_check(&ctx.actor, Scope::MemoryRead).is_err() {
-            return Ok(Vec::new());
-        }
-        let mut memories = self
-            .memories_for_question(user_id, question, MEMORIES_MAX)
-            .await?;
-        let read: HashSet<MeetingId> = sources.meetings.iter().map(|(m, _)| m.id).collect();
-        memories.retain(|memory| {
-            let here = memory.meeting_id.is_some_and(|id| read.contains(&id));
-            match &ctx.actor {
-                // What an agent's owner wrote down privately is not for the room, also when it
-                // is about this meeting; what was kept from the room's own words is.
-                Actor::Agent { agent_id, .. } => {
-                    let said_here = here && memory.source == MemorySource::Auto;
-                    said_here || memory.agent_id == Some(*agent_id)
-                }
-                _ => here || memory.meeting_id.is_none() || scope == AskScope::All,
-            }
-        });
-        Ok(memories)
-    }
-}
-
-fn checked_question(question: &str) -> Result<String> {
-    let question = valid::text("question", question.trim(), QUESTION_MAX * 4)?;
-    if question.chars().count() > QUESTION_MAX {
-        return Err(Error::invalid(
-            "question",
-            format!("must have at most {QUESTION_MAX} characters"),
-        ));
-    }
-    Ok(question)
-}
-
-async fn one_meeting(conn: &mut Conn, ctx: &Ctx, id: MeetingId) -> Result<Sources> {
+pub(super) async fn one_meeting(conn: &mut Conn, ctx: &Ctx, id: MeetingId) -> Result<Sources> {
     let access = meeting_access(conn, ctx, id, MeetingAction::Ask).await?;
     let people = conn.participant_list(id, None, 1_000).await?;
     let mut sources = Sources {
@@ -180,7 +59,7 @@ async fn one_meeting(conn: &mut Conn, ctx: &Ctx, id: MeetingId) -> Result<Source
     Ok(sources)
 }
 
-async fn series(conn: &mut Conn, ctx: &Ctx, id: SeriesId) -> Result<Sources> {
+pub(super) async fn series(conn: &mut Conn, ctx: &Ctx, id: SeriesId) -> Result<Sources> {
     let filter = MeetingFilter {
         series_id: Some(id),
         ..MeetingFilter::default()
@@ -195,16 +74,14 @@ async fn series(conn: &mut Conn, ctx: &Ctx, id: SeriesId) -> Result<Sources> {
         if own.meeting.series_id != Some(id) {
             return Err(Error::not_found("series"));
         }
-        let meetings = conn
-            .meeting_list(*owner_id, &filter, None, MEETINGS_MAX)
-            .await?;
-        let mut heard = Vec::new();
-        for meeting in meetings {
-            if meeting.id == *meeting_id || room_takes_part(conn, *meeting_id, meeting.id).await? {
-                heard.push(meeting);
-            }
-        }
-        return several(conn, heard).await;
+        let (mut meetings, more) = listed(conn, *owner_id, &filter).await?;
+        let of_room: HashSet<_> = conn
+            .meeting_ids_of_room(*meeting_id, id)
+            .await?
+            .into_iter()
+            .collect();
+        meetings.retain(|meeting| meeting.id == *meeting_id || of_room.contains(&meeting.id));
+        return several(conn, meetings, more).await;
     }
     let user_id = match &ctx.actor {
         // A guest's link opens one meeting: there is no series to see.
@@ -217,7 +94,7 @@ async fn series(conn: &mut Conn, ctx: &Ctx, id: SeriesId) -> Result<Sources> {
     readable(conn, ctx, user_id, &filter).await
 }
 
-async fn everything(conn: &mut Conn, ctx: &Ctx) -> Result<Sources> {
+pub(super) async fn everything(conn: &mut Conn, ctx: &Ctx) -> Result<Sources> {
     match &ctx.actor {
         Actor::Guest { meeting_id, .. } | Actor::Agent { meeting_id, .. } => {
             one_meeting(conn, ctx, *meeting_id).await
@@ -234,12 +111,10 @@ async fn everything(conn: &mut Conn, ctx: &Ctx) -> Result<Sources> {
 async fn readable(
     conn: &mut Conn,
     ctx: &Ctx,
-    user_id: meetmind_core::UserId,
+    user_id: UserId,
     filter: &MeetingFilter,
 ) -> Result<Sources> {
-    let listed = conn
-        .meeting_list(user_id, filter, None, MEETINGS_MAX)
-        .await?;
+    let (listed, more) = listed(conn, user_id, filter).await?;
     let mut meetings = Vec::with_capacity(listed.len());
     for meeting in listed {
         match meeting_access(conn, ctx, meeting.id, MeetingAction::Ask).await {
@@ -248,48 +123,93 @@ async fn readable(
             Err(error) => return Err(error),
         }
     }
-    several(conn, meetings).await
+    several(conn, meetings, more).await
+}
+
+/// The newest meetings of a list, and whether there are more.
+async fn listed(
+    conn: &mut Conn,
+    user_id: UserId,
+    filter: &MeetingFilter,
+) -> Result<(Vec<Meeting>, bool)> {
+    let limit = i64::try_from(MEETINGS_MAX + 1).map_err(Error::internal)?;
+    let mut meetings = conn.meeting_list(user_id, filter, None, limit).await?;
+    let more = meetings.len() > MEETINGS_MAX;
+    meetings.truncate(MEETINGS_MAX);
+    Ok((meetings, more))
 }
 
 /// Reads meetings, newest first, until the bound.
-async fn several(conn: &mut Conn, meetings: Vec<Meeting>) -> Result<Sources> {
-    let mut sources = Sources::default();
-    let mut count = 0;
+async fn several(conn: &mut Conn, meetings: Vec<Meeting>, more: bool) -> Result<Sources> {
+    let mut sources = Sources {
+        more_meetings: more,
+        ..Sources::default()
+    };
     for meeting in meetings {
-        if count >= SEGMENTS_MAX {
+        if sources.is_full() {
             sources.left_out += 1;
             continue;
         }
-        count += sources.read(conn, meeting).await?;
+        sources.read(conn, meeting).await?;
     }
     Ok(sources)
 }
 
-/// Whether everybody on the list of one meeting, agents aside, takes part in the other as well.
-async fn room_takes_part(conn: &mut Conn, room: MeetingId, other: MeetingId) -> Result<bool> {
-    use meetmind_core::{MeetingRole, ParticipantState};
-    let there: HashSet<_> = conn
-        .participant_user_ids(other)
-        .await?
-        .into_iter()
-        .collect();
-    let people = conn.participant_list(room, None, 1_000).await?;
-    Ok(people
-        .iter()
-        .filter(|p| p.role != MeetingRole::Agent && p.state != ParticipantState::Removed)
-        .all(|p| p.user_id.is_some_and(|id| there.contains(&id))))
-}
-
 impl Sources {
-    /// Reads the final segments of a meeting; gives how many.
-    async fn read(&mut self, conn: &mut Conn, meeting: Meeting) -> Result<usize> {
-        let segments = conn.segment_finals(meeting.id).await?;
-        let count = segments.len();
-        self.meetings.push((meeting, segments));
-        Ok(count)
+    fn is_full(&self) -> bool {
+        self.segments >= SEGMENTS_MAX || self.text_bytes >= TEXT_MAX
     }
 
-    fn passages(&self) -> Vec<Passage<Source>> {
+    /// Reads the final segments of a meeting, the latest first, until the bound.
+    async fn read(&mut self, conn: &mut Conn, meeting: Meeting) -> Result<()> {
+        let mut segments: Vec<Segment> = Vec::new();
+        loop {
+            let before = segments.last().map(|last| (last.start_ms, last.id));
+            let limit = READ.min(SEGMENTS_MAX.saturating_sub(self.segments));
+            let rows = conn
+                .segment_finals_before(meeting.id, before, i64::try_from(limit).unwrap_or(0))
+                .await?;
+            let is_end = rows.len() < limit;
+            self.segments += rows.len();
+            self.text_bytes += rows.iter().map(|segment| segment.text.len()).sum::<usize>();
+            segments.extend(rows);
+            if is_end {
+                break;
+            }
+            if self.is_full() {
+                self.cut = Some(meeting.title.clone());
+                break;
+            }
+        }
+        segments.reverse();
+        self.meetings.push((meeting, segments));
+        Ok(())
+    }
+
+    /// What was not read, in sentences.
+    pub(super) fn note(&self) -> Option<String> {
+        let mut parts = Vec::new();
+        if let Some(title) = &self.cut {
+            parts.push(format!(
+                "of \u{201c}{title}\u{201d} only the last part was read"
+            ));
+        }
+        if self.left_out > 0 {
+            parts.push(format!("{} older meetings were not read", self.left_out));
+        }
+        if self.more_meetings {
+            parts.push(format!(
+                "only the newest {MEETINGS_MAX} meetings were looked at"
+            ));
+        }
+        if parts.is_empty() {
+            return None;
+        }
+        let hint = "name a meeting, or its series, to look there";
+        Some(format!("{}: {hint}", parts.join("; ")))
+    }
+
+    pub(super) fn passages(&self) -> Vec<Passage<Source>> {
         let mut passages = Vec::new();
         for (place, (meeting, segments)) in self.meetings.iter().enumerate() {
             let when = day(meeting_moment(meeting));
@@ -322,13 +242,8 @@ impl Sources {
         passages
     }
 
-    fn told(&self, answer: Option<local::Answer<Source>>, scope: AskScope) -> Answer {
-        let note = (self.left_out > 0).then(|| {
-            format!(
-                "{} older meetings were not read: name one, or its series, to look there",
-                self.left_out
-            )
-        });
+    pub(super) fn told(&self, answer: Option<local::Answer<Source>>, scope: AskScope) -> Answer {
+        let note = self.note();
         let mut citations: Vec<AnswerCitation> = Vec::new();
         for citation in answer.into_iter().flat_map(|answer| answer.citations) {
             let Some(citation) = self.citation(citation) else {
