@@ -97,7 +97,7 @@ impl App {
             mode: Mode {
                 database: self.store().engine().as_str(),
                 auth: "own accounts",
-                livekit: settings.livekit.is_some(),
+                livekit: self.livekit().is_some(),
                 model: "none",
             },
             notes: settings.notes.clone(),

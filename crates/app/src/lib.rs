@@ -22,6 +22,7 @@ mod memories;
 mod messages;
 mod notes;
 mod outbound;
+mod rooms;
 mod search;
 mod settings;
 pub mod testing;
@@ -51,6 +52,7 @@ pub use meetings::*;
 pub use memories::*;
 pub use messages::*;
 pub use notes::*;
+pub use rooms::*;
 pub use search::*;
 pub use settings::*;
 pub use tools::*;
@@ -81,6 +83,7 @@ struct Inner {
     posts: transcripts::Posts,
     outbound: outbound::Client,
     health: health::State,
+    rooms: rooms::State,
 }
 
 impl App {
@@ -114,6 +117,7 @@ impl App {
             posts: transcripts::Posts::new(store.engine()),
             outbound,
             health: health::State::default(),
+            rooms: rooms::State::default(),
             settings,
             store,
         };

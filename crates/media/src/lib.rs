@@ -1,5 +1,25 @@
-//! Everything that is a packet; today: LiveKit access tokens.
+//! Everything that is a packet: a LiveKit-compatible server, sans-IO but for its driver.
+//!
+//! The way of one packet: `driver` reads a datagram → `peer` decrypts it → `room` finds who listens →
+//! `forward` decides per subscriber what goes out and under which number → `peer` encrypts → `driver`
+//! sends. Nothing but the driver owns a socket, a thread or a clock.
 
-mod token;
+pub mod agents;
+pub mod audio;
+pub mod driver;
+pub mod forward;
+mod peer;
+pub mod record;
+pub mod room;
+mod server;
+pub mod service;
+mod shard;
+pub mod signal;
+pub mod token;
+pub mod webhook;
 
+pub use server::{
+    JoinError, LIVEKIT_VERSION, MediaCallError, MediaConfig, MediaServer, MediaStop, RoomEvents,
+    Session, Unavailable,
+};
 pub use token::{RoomGrant, TokenError, access_token};

@@ -240,7 +240,10 @@ fn check_files(report: &mut Report) {
 
 fn check_livekit(report: &mut Report, config: &Config) {
     if config.livekit.url.is_empty() {
-        report.note("LiveKit: none configured, so meetings have no sound or picture: joining gives `livekit: null`");
+        report.good(&format!(
+            "sound and picture: served here, on UDP port {} and TCP port {}",
+            config.media.udp_port, config.media.tcp_port
+        ));
     } else {
         report.good(&format!(
             "LiveKit: {}",

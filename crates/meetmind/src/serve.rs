@@ -55,12 +55,7 @@ async fn announce(server: &Server, config: &Config) -> Result<()> {
     let mut stdout = std::io::stdout().lock();
     // Whoever started this may have closed the pipe; that is no reason to stop.
     let _ = writeln!(stdout, "listening on http://{}", server.listen);
-    let media = if config.livekit.url.is_empty() {
-        "media: none in this version (set LIVEKIT_URL to use a LiveKit server)".to_owned()
-    } else {
-        format!("media: {}", config.livekit.url)
-    };
-    let _ = writeln!(stdout, "{media}");
+    let _ = writeln!(stdout, "{}", server.media(config));
     if let Some(link) = setup {
         let _ = writeln!(stdout, "set up the first administrator, once: {link}");
     }

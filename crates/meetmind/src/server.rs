@@ -11,7 +11,7 @@ use axum::extract::ConnectInfo;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use meetmind_app::{App, BackgroundTasks, Entropy, SystemClock};
+use meetmind_app::{App, BackgroundTasks, Entropy, Rooms, SystemClock};
 use meetmind_server::Place;
 use meetmind_store::Store;
 use tokio::net::{TcpListener, TcpStream};
@@ -25,6 +25,8 @@ use crate::data_dir::{self, Lock};
 
 /// Agents say goodbye and events are written within this time.
 const DRAIN_WORK: Duration = Duration::from_secs(5);
+/// Rooms send everybody off within this time.
+const DRAIN_ROOMS: Duration = Duration::from_secs(1);
 /// Open requests end within this time after that; sockets are cut then.
 const DRAIN_REQUESTS: Duration = Duration::from_secs(2);
 /// How often the metrics are folded together.
@@ -41,6 +43,7 @@ pub(crate) struct Server {
     accepting: JoinHandle<()>,
     upkeep: JoinHandle<()>,
     background: BackgroundTasks,
+    rooms: Option<Rooms>,
     _lock: Lock,
 }
 
@@ -94,6 +97,14 @@ impl Server {
         let listen = listener.local_addr()?;
         let app = open_app(config, store, listen).await?;
         lock.tell(&app.settings().public_url)?;
+        let rooms = match config.media_driver() {
+            Some(driver) => Some(
+                app.rooms_open(driver, config.livekit_pair())
+                    .await
+                    .context("sound and picture cannot be served")?,
+            ),
+            None => None,
+        };
         let background = app.start();
         let router = meetmind_server::router(app.clone(), &config.server());
         let (stop, stopped) = watch::channel(false);
@@ -118,8 +129,17 @@ impl Server {
             accepting,
             upkeep,
             background,
+            rooms,
             _lock: lock,
         })
+    }
+
+    /// Where sound and picture go, for the second line of output.
+    pub(crate) fn media(&self, config: &Config) -> String {
+        match &self.rooms {
+            Some(rooms) => format!("media: {}", rooms.describe()),
+            None => format!("media: {}", config.livekit.url),
+        }
     }
 
     /// The address for a client on this machine.
@@ -135,6 +155,9 @@ impl Server {
         tracing::info!("draining: not ready from now on");
         if !self.background.drain(DRAIN_WORK).await {
             tracing::warn!("some background work did not end in time");
+        }
+        if let Some(rooms) = self.rooms {
+            rooms.stop(DRAIN_ROOMS).await;
         }
         let _ = self.stop.send(true);
         let ended = async {

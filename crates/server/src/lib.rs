@@ -12,6 +12,7 @@ mod openapi;
 mod reply;
 mod rest;
 mod router;
+mod rtc;
 pub mod testing;
 mod web;
 mod ws;

@@ -9,7 +9,7 @@ use tower::util::option_layer;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::reply::Failure;
-use crate::{gate, health, idempotency, middleware, openapi, rest, web, ws};
+use crate::{gate, health, idempotency, middleware, openapi, rest, rtc, web, ws};
 
 /// What the wires need to know beyond the use cases.
 #[derive(Debug, Clone)]
@@ -65,6 +65,7 @@ pub fn router(app: App, settings: &Settings) -> Router {
         .layer(from_fn_with_state(app.clone(), gate::hide_meetings))
         .layer(from_fn(gate::refuse_nobody))
         .merge(ws::router(settings))
+        .merge(rtc::router())
         .merge(openapi::router())
         .merge(web::router())
         .fallback(async || Failure::from(Error::not_found("path")))

@@ -299,7 +299,7 @@ impl App {
 
     /// A token for the configured LiveKit server.
     fn livekit_join(&self, ctx: &Ctx, participant: &Participant) -> Result<Option<LiveKitJoin>> {
-        let Some(livekit) = &self.settings().livekit else {
+        let Some(livekit) = self.livekit() else {
             return Ok(None);
         };
         let grant = RoomGrant {

@@ -50,12 +50,10 @@ impl Config {
             bail!("{there} is set without {missing}: set both, or neither");
         }
         if livekit.url.is_empty() {
-            if has_key {
-                self.notes.push(
-                    "LIVEKIT_API_KEY is set without LIVEKIT_URL: the embedded LiveKit server is not built yet, so the pair is not used"
-                        .to_owned(),
-                );
-            }
+            ensure!(
+                !has_key || livekit.api_secret.len() >= 32,
+                "LIVEKIT_API_SECRET must have 32 characters or more"
+            );
             return Ok(());
         }
         ensure!(
@@ -310,8 +308,6 @@ mod tests {
             ("SUPABASE_ANON_KEY", "anon"),
             ("OPENAI_API_KEY", "sk-x"),
             ("MEM0_API_KEY", "m0-x"),
-            ("LIVEKIT_API_KEY", "k"),
-            ("LIVEKIT_API_SECRET", "s"),
         ])
         .expect("a mode");
         let notes = config.notes.join("\n");
@@ -320,11 +316,20 @@ mod tests {
             "SQLite",
             "calls no model",
             "not at Mem0",
-            "embedded LiveKit",
         ] {
             assert!(notes.contains(part), "{part}: {notes}");
         }
         assert!(!notes.contains("sk-x") && !notes.contains("m0-x"));
+    }
+
+    #[test]
+    fn a_pair_without_an_address_is_the_inner_servers_own_and_long_enough() {
+        let pair =
+            |secret| from_variables(&[("LIVEKIT_API_KEY", "k"), ("LIVEKIT_API_SECRET", secret)]);
+        let config = pair("a secret of at least thirty-two bytes").expect("a mode");
+        assert!(config.livekit_pair().is_some() && config.media_driver().is_some());
+        let error = pair("short").expect_err("too short");
+        assert!(error.to_string().contains("LIVEKIT_API_SECRET"), "{error}");
     }
 
     #[test]

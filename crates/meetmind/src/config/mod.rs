@@ -35,6 +35,7 @@ pub(crate) struct Config {
     pub(crate) database: Database,
     pub(crate) auth: Auth,
     pub(crate) livekit: LiveKit,
+    pub(crate) media: Media,
     pub(crate) supabase: Supabase,
     pub(crate) providers: Providers,
     pub(crate) agents: Agents,
@@ -104,6 +105,15 @@ pub(crate) struct LiveKit {
     pub(crate) url: String,
     pub(crate) api_key: String,
     pub(crate) api_secret: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Media {
+    pub(crate) udp_port: u16,
+    pub(crate) tcp_port: u16,
+    pub(crate) advertise: Vec<std::net::IpAddr>,
+    pub(crate) threads: usize,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -251,6 +261,39 @@ impl Config {
             notes: self.notes.clone(),
             ..defaults
         }
+    }
+
+    /// The ports of the LiveKit server inside; none when another server is configured.
+    pub(crate) fn media_driver(&self) -> Option<meetmind_media::driver::DriverConfig> {
+        if !self.livekit.url.is_empty() {
+            return None;
+        }
+        // Who lets the system pick the port for pages has several servers on one machine.
+        let port = |configured| {
+            if self.listen.port() == 0 {
+                0
+            } else {
+                configured
+            }
+        };
+        Some(meetmind_media::driver::DriverConfig {
+            listen: vec![self.listen.ip()],
+            advertise: self.media.advertise.clone(),
+            udp_port: port(self.media.udp_port),
+            tcp_port: Some(port(self.media.tcp_port)),
+            shards: self.media.threads,
+            ..meetmind_media::driver::DriverConfig::default()
+        })
+    }
+
+    /// The operator's own key pair for the server inside.
+    pub(crate) fn livekit_pair(&self) -> Option<(String, String)> {
+        let LiveKit {
+            api_key,
+            api_secret,
+            ..
+        } = &self.livekit;
+        (!api_key.is_empty()).then(|| (api_key.clone(), api_secret.clone()))
     }
 
     /// What the wires need.

@@ -1,0 +1,235 @@
+//! Agent workers: the program around the protocol's state machine.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use livekit_protocol::{ListAgentDispatchResponse, Room, ServerInfo};
+use meetmind_media::agents::{Config, Now, Output, Workers};
+use meetmind_media::room::{RoomEvent, RoomEventKind};
+use meetmind_media::service::{DispatchAnswer, DispatchCall, TwirpError};
+use meetmind_media::signal::frames::Frame;
+use meetmind_media::signal::join::{self, Refusal};
+use meetmind_media::token::ApiKeys;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use tokio::sync::{Notify, mpsc};
+
+use crate::App;
+
+/// Frames that may wait for a worker that does not read.
+const QUEUE: usize = 256;
+
+/// All workers of this process.
+pub(super) struct State {
+    machine: Mutex<Machine>,
+    keys: ApiKeys,
+    /// The machine's next deadline may have moved.
+    changed: Arc<Notify>,
+}
+
+struct Machine {
+    workers: Workers,
+    sockets: HashMap<String, mpsc::Sender<Frame>>,
+}
+
+/// One worker's connection; dropping it says that the worker is gone.
+pub struct WorkerSocket {
+    app: App,
+    id: String,
+    frames: mpsc::Receiver<Frame>,
+}
+
+impl State {
+    pub(super) fn new(app: &App, keys: ApiKeys, info: ServerInfo) -> Self {
+        let seed = u64::from_le_bytes(app.entropy().bytes());
+        let rng = Box::new(StdRng::seed_from_u64(seed));
+        let machine = Machine {
+            workers: Workers::new(Config::new(keys.clone(), info), rng),
+            sockets: HashMap::new(),
+        };
+        let state = Self {
+            machine: Mutex::new(machine),
+            keys,
+            changed: Arc::new(Notify::new()),
+        };
+        tokio::spawn(tick(app.clone(), state.changed.clone()));
+        state
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Machine> {
+        // A panic of another thread leaves the machine between two frames, which is no bad state.
+        self.machine.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives the machine something and does what comes out.
+    fn with<R>(&self, app: &App, work: impl FnOnce(&mut Workers, Now) -> R) -> R {
+        let now = Now {
+            instant: Instant::now(),
+            wall: app.now(),
+        };
+        let mut machine = self.lock();
+        let result = work(&mut machine.workers, now);
+        machine.settle();
+        drop(machine);
+        self.changed.notify_one();
+        result
+    }
+
+    pub(super) fn dispatch(
+        &self,
+        app: &App,
+        call: DispatchCall,
+    ) -> Result<DispatchAnswer, TwirpError> {
+        self.with(app, |workers, now| match call {
+            DispatchCall::Create(request) => workers
+                .create_dispatch(request, now)
+                .map(DispatchAnswer::Create),
+            DispatchCall::Delete(request) => workers
+                .delete_dispatch(&request.room, &request.dispatch_id, now)
+                .map(DispatchAnswer::Delete),
+            DispatchCall::List(request) => workers
+                .list_dispatch(&request.room, &request.dispatch_id)
+                .map(|agent_dispatches| {
+                    DispatchAnswer::List(ListAgentDispatchResponse { agent_dispatches })
+                }),
+        })
+    }
+
+    /// A room exists of which the machine may not have heard yet.
+    pub(super) fn room_known(&self, app: &App, room: Room) {
+        self.with(app, |workers, now| {
+            workers.room_started(room, Vec::new(), now);
+        });
+    }
+
+    /// Rooms and participants decide which jobs there are.
+    pub(super) fn room_event(&self, app: &App, event: &RoomEvent) {
+        let room = &event.room;
+        match &event.kind {
+            RoomEventKind::Started(agents) => self.with(app, |workers, now| {
+                workers.room_started(room.clone(), agents.clone(), now);
+            }),
+            RoomEventKind::Finished => self.with(app, |workers, now| {
+                workers.room_ended(&room.name, now);
+            }),
+            RoomEventKind::Joined(participant) => self.with(app, |workers, now| {
+                workers.participant_joined(&room.name, participant.clone(), now);
+            }),
+            RoomEventKind::Published(participant, _) => self.with(app, |workers, now| {
+                workers.participant_published(&room.name, &participant.identity, now);
+            }),
+            RoomEventKind::Left(participant) | RoomEventKind::Aborted(participant) => {
+                self.with(app, |workers, now| {
+                    workers.participant_left(&room.name, &participant.identity, now);
+                });
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Machine {
+    fn settle(&mut self) {
+        while let Some(output) = self.workers.poll() {
+            match output {
+                Output::Send { worker, frame } => {
+                    let full = self
+                        .sockets
+                        .get(&worker)
+                        .is_some_and(|socket| socket.try_send(frame).is_err());
+                    if full {
+                        // A worker that does not read is as good as gone: its socket closes.
+                        self.sockets.remove(&worker);
+                    }
+                }
+                Output::Close { worker, reason } => {
+                    tracing::debug!(worker, reason, "an agent worker is sent off");
+                    self.sockets.remove(&worker);
+                }
+                Output::Job(job) => {
+                    tracing::info!(job = job.job_id, room = job.room, change = ?job.change, "agent job");
+                }
+                Output::Waiting {
+                    room, agent_name, ..
+                } => tracing::info!(room, agent_name, "an agent is awaited"),
+            }
+        }
+    }
+}
+
+/// Lets time pass for the workers.
+async fn tick(app: App, changed: Arc<Notify>) {
+    loop {
+        let deadline = app
+            .inner
+            .rooms
+            .embedded
+            .get()
+            .and_then(|embedded| embedded.workers.lock().workers.next_deadline());
+        match deadline {
+            Some(at) => tokio::select! {
+                () = tokio::time::sleep_until(at.into()) => {}
+                () = changed.notified() => continue,
+            },
+            None => {
+                changed.notified().await;
+                continue;
+            }
+        }
+        if let Some(embedded) = app.inner.rooms.embedded.get() {
+            embedded.workers.with(&app, Workers::tick);
+        }
+    }
+}
+
+impl App {
+    /// A worker connects (`/agent`).
+    ///
+    /// # Errors
+    /// The status and text to answer instead of the upgrade.
+    pub fn worker_connect(
+        &self,
+        query: &str,
+        authorization: Option<&str>,
+    ) -> Result<WorkerSocket, Refusal> {
+        let workers = &self.embedded()?.workers;
+        let claims = join::authenticate(query, authorization, &workers.keys, self.now())?
+            .ok_or_else(Refusal::no_permission)?;
+        let id = workers.with(self, |machine, now| machine.connect(&claims, now))?;
+        let (sender, frames) = mpsc::channel(QUEUE);
+        workers.lock().sockets.insert(id.clone(), sender);
+        Ok(WorkerSocket {
+            app: self.clone(),
+            id,
+            frames,
+        })
+    }
+}
+
+impl WorkerSocket {
+    /// A frame from the worker.
+    pub fn receive(&self, frame: Frame) {
+        if let Ok(embedded) = self.app.embedded() {
+            embedded.workers.with(&self.app, |workers, now| {
+                workers.frame(&self.id, &frame, now);
+            });
+        }
+    }
+
+    /// The next frame for the worker; none when it is sent off.
+    pub async fn next(&mut self) -> Option<Frame> {
+        self.frames.recv().await
+    }
+}
+
+impl Drop for WorkerSocket {
+    fn drop(&mut self) {
+        if let Ok(embedded) = self.app.embedded() {
+            embedded.workers.lock().sockets.remove(&self.id);
+            embedded.workers.with(&self.app, |workers, now| {
+                workers.disconnected(&self.id, now);
+            });
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! One participant's connections: the only place that touches a str0m instance.
+
+mod connection;
+mod sections;
+
+pub(crate) use connection::{
+    CHANNEL_LABELS, Connection, ConnectionKey, ConnectionRole, Outgoing, Transport,
+};
+pub(crate) use sections::{SendSections, TrackKey};
