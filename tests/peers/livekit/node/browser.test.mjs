@@ -87,7 +87,7 @@ async function flows(name, what) {
     // Another connection counts from zero.
     if (!start || now.audio.packets < start.audio.packets || now.video.frames < start.video.frames) start = now;
     return now.audio.packets - start.audio.packets > 20 && now.audio.energy > start.audio.energy && now.video.frames - start.video.frames > 5;
-  }, `${name} hears and sees ${what}`, 20_000);
+  }, async () => `${name} hears and sees ${what}; at first ${JSON.stringify(start)}, now ${JSON.stringify(await peer.received())}`, 20_000);
 }
 
 test('each page hears and sees the other', async () => {
@@ -139,7 +139,7 @@ for (const scenario of SCENARIOS) {
     await flows('ben', 'anna');
     await flows('anna', 'ben');
     await ben.peer.send(`after ${scenario}`);
-    await until(async () => (await anna.events()).includes(`data after ${scenario} from ben`), 'data arrives too');
+    await until(async () => (await anna.events()).includes(`data after ${scenario} from ben`), async () => `data arrives too; anna saw ${await anna.events()}; ben saw ${await ben.events()}`);
     assert.ok(!(await anna.events()).some((it) => it.startsWith('reconnect')), 'the other page notices nothing');
   });
 }

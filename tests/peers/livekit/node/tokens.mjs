@@ -17,13 +17,13 @@ export function roomName() {
   return `room-${crypto.randomUUID().slice(0, 8)}`;
 }
 
-// Waits until the condition gives something true, and gives that; fails with the sentence.
+// Waits until the condition gives something true, and gives that; fails with the sentence and what is known.
 export async function until(condition, what, withinMs = 15_000) {
   const deadline = Date.now() + withinMs;
   for (;;) {
     const result = await condition();
     if (result) return result;
-    if (Date.now() > deadline) throw new Error(`within ${withinMs} ms not: ${what}`);
+    if (Date.now() > deadline) throw new Error(`within ${withinMs} ms not: ${typeof what === 'function' ? await what() : what}`);
     await pause(20);
   }
 }
