@@ -375,6 +375,7 @@ impl App {
             .meeting_end_within(&mut change, ctx, access.meeting)
             .await?;
         change.commit().await?;
+        self.room_close(id).await;
         Ok(meeting)
     }
 

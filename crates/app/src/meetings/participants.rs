@@ -380,6 +380,7 @@ impl App {
         }
         let participant = self.remove(&mut change, ctx, participant).await?;
         change.commit().await?;
+        self.room_put_out(meeting_id, id).await;
         Ok(participant)
     }
 

@@ -4,6 +4,7 @@
 //! (`mtg_…`), a participant's identity is the id of its place in it (`par_…`). Rooms of other names
 //! belong to whoever signs tokens with the server's key pair, as on any LiveKit server.
 
+mod people;
 mod workers;
 
 use std::sync::OnceLock;

@@ -1,6 +1,7 @@
 //! Publishing: announcing tracks, the client's offers, muting, ending tracks.
 
 use std::collections::HashMap;
+use std::time::Instant;
 
 use livekit_protocol as proto;
 use livekit_protocol::signal_response::Message;
@@ -159,7 +160,7 @@ impl Room {
             }
         }
         self.place_subscriptions(key, step);
-        let live = self.match_sections(key, &sections);
+        let live = self.match_sections(key, &sections, step.now);
         self.send_answer(key, &answer.to_sdp_string(), offer.id);
         self.end_stopped(key, &sections, step);
         self.touched.push(crate::peer::ConnectionKey::new(
@@ -174,7 +175,12 @@ impl Room {
     }
 
     /// Finds for each section that the client sends on the track it announced. Answers those that are new.
-    fn match_sections(&mut self, key: u64, sections: &[sdp::Section]) -> Vec<TrackKey> {
+    fn match_sections(
+        &mut self,
+        key: u64,
+        sections: &[sdp::Section],
+        now: Instant,
+    ) -> Vec<TrackKey> {
         let mut live = Vec::new();
         for section in sections {
             let cid = section.track_id.as_str();
@@ -194,6 +200,12 @@ impl Room {
                 track.mid = Some(mid);
                 track.info.mid.clone_from(&section.mid);
                 if first {
+                    if let Some(name) = track::video_codec(section) {
+                        // The announcement may not have said it; the description does.
+                        track.info.mime_type = format!("video/{name}");
+                        let names = track::codecs(&track.info);
+                        track.dynacast = Dynacast::new(&names, now);
+                    }
                     live.push(track.key);
                 }
             }

@@ -8,6 +8,7 @@ use str0m::media::{MediaKind, Mid, Pt, Rid};
 
 use crate::forward::{Codec, Dynacast, KeyframeThrottle, LayerIndex, Layers};
 use crate::peer::TrackKey;
+use crate::signal::sdp::{Section, SectionKind};
 
 /// A track between its announcement and its end.
 pub(crate) struct Track {
@@ -124,6 +125,19 @@ pub(crate) fn sid_prefix(kind: i32, source: i32) -> &'static str {
         (_, true) => "TR_V",
         (_, false) => "TR_A",
     }
+}
+
+/// The codec that a video section prefers, in the spelling of MIME types.
+pub(crate) fn video_codec(section: &Section) -> Option<&'static str> {
+    if section.kind != SectionKind::Video {
+        return None;
+    }
+    let known = ["VP8", "H264", "VP9", "AV1"];
+    section.codecs.iter().find_map(|codec| {
+        known
+            .into_iter()
+            .find(|name| codec.name.eq_ignore_ascii_case(name))
+    })
 }
 
 /// The names of the codecs a track comes in, its main one first.

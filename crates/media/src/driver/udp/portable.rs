@@ -50,6 +50,7 @@ impl Receiver {
     }
 
     /// One datagram of the last batch.
+    #[cfg(not(target_os = "linux"))]
     pub(crate) fn datagram(&self, index: usize) -> &[u8] {
         let start = index * (DATAGRAM_BYTES + 1);
         self.received
