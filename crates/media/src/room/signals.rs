@@ -166,7 +166,12 @@ impl Room {
     }
 
     /// What a resumed client believes; where it differs from what is true here, it has to join anew.
-    fn on_sync_state(&mut self, key: u64, state: &proto::SyncState, step: &mut Step<'_>) {
+    pub(super) fn on_sync_state(
+        &mut self,
+        key: u64,
+        state: &proto::SyncState,
+        step: &mut Step<'_>,
+    ) {
         let published = state.publish_tracks.iter().all(|published| {
             let sid = published.track.as_ref().map(|track| track.sid.as_str());
             self.tracks

@@ -1,0 +1,11 @@
+//! Clients joined to a shard without sockets, clocks or sleeping.
+
+mod client;
+mod network;
+mod source;
+mod world;
+
+pub(super) use client::Client;
+pub(super) use network::Link;
+pub(super) use source::Source;
+pub(super) use world::{Guest, World};
