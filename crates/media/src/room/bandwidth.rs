@@ -1,5 +1,7 @@
 //! What of a picture goes to whom: keyframes on request, the bandwidth divided, layers nobody wants.
 
+use std::time::Duration;
+
 use livekit_protocol as proto;
 use livekit_protocol::signal_response::Message;
 use str0m::media::KeyframeRequest;
@@ -8,14 +10,20 @@ use super::{Room, Step};
 use crate::forward::{Dynacast, LayerIndex, LayerRate, Wanted};
 use crate::peer::{ConnectionKey, ConnectionRole, TrackKey};
 
+/// An estimate begins with a guess and rises from there by probes. For so long after the client's first
+/// feedback one that is not below the guess says only that nothing was lost; taken at its word, it would
+/// make every new viewer fall from the layer it began with, and rise again.
+const SETTLING: Duration = Duration::from_secs(3);
+
 impl Room {
     /// What can be sent to a client, in bit/s; none while that cannot be found out.
     pub(super) fn on_estimate(&mut self, key: u64, bps: Option<u64>, step: &mut Step<'_>) {
         let guess = step.settings.transport.initial_bps;
         if let Some(participant) = self.participants.get_mut(&key) {
-            // Until feedback has moved it, the figure is the first guess and means nothing.
-            participant.estimate_measured |= bps.is_some_and(|bps| bps != guess);
-            participant.estimate_bps = bps.filter(|_| participant.estimate_measured);
+            participant.estimate_bps = bps;
+            if bps.is_some_and(|bps| bps != guess) {
+                participant.measured_since.get_or_insert(step.now);
+            }
         }
         self.allocate(key, step);
     }
@@ -109,7 +117,14 @@ impl Room {
             });
         }
         wanted.sort_unstable_by_key(|wanted| wanted.key);
-        let bandwidth = match (participant.estimate_bps, participant.limit_bps) {
+        let guess = step.settings.transport.initial_bps;
+        let settled = participant
+            .measured_since
+            .is_some_and(|since| now.saturating_duration_since(since) >= SETTLING);
+        let estimate = participant
+            .estimate_bps
+            .filter(|bps| settled || *bps < guess);
+        let bandwidth = match (estimate, participant.limit_bps) {
             (Some(estimate), Some(limit)) => Some(estimate.min(limit)),
             (estimate, limit) => estimate.or(limit),
         };

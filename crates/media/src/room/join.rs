@@ -99,7 +99,7 @@ impl Room {
             subscriptions: HashMap::new(),
             allocator: Allocator::new(),
             estimate_bps: None,
-            estimate_measured: false,
+            measured_since: None,
             limit_bps: None,
             desired_bps: 0,
             quality: Quality::default(),

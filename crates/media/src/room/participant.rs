@@ -93,8 +93,8 @@ pub(crate) struct Participant {
     pub(crate) allocator: Allocator,
     /// What can be sent to the client, bit/s, as estimated and as limited for a test.
     pub(crate) estimate_bps: Option<u64>,
-    /// Whether an estimate rests on feedback from the client; the first is a guess.
-    pub(crate) estimate_measured: bool,
+    /// Since when the estimate rests on feedback from the client; before, it is a guess.
+    pub(crate) measured_since: Option<Instant>,
     pub(crate) limit_bps: Option<u64>,
     /// What the probe was last told to reach, bit/s.
     pub(crate) desired_bps: u64,

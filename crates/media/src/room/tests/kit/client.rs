@@ -120,7 +120,6 @@ pub(in crate::room::tests) struct Client {
     labels: HashMap<(bool, ChannelId), String>,
     pub(in crate::room::tests) got: Vec<Got>,
     pub(in crate::room::tests) data: Vec<(String, proto::DataPacket)>,
-    pub(in crate::room::tests) keyframes_asked: usize,
 }
 
 impl Client {
@@ -156,7 +155,6 @@ impl Client {
             labels: HashMap::new(),
             got: Vec::new(),
             data: Vec::new(),
-            keyframes_asked: 0,
         };
         let mut api = client.publisher.rtc.sdp_api();
         for (label, ordered) in [("_reliable", true), ("_lossy", false)] {
@@ -185,6 +183,12 @@ impl Client {
         [Some(&mut self.publisher), self.subscriber.as_mut()]
             .into_iter()
             .flatten()
+    }
+
+    /// Whether the server sees one of its connections there.
+    pub(super) fn is_at(&self, address: SocketAddr) -> bool {
+        let peers = [Some(&self.publisher), self.subscriber.as_ref()];
+        peers.into_iter().flatten().any(|it| it.outer == address)
     }
 
     pub(super) fn next(&self) -> Option<Instant> {
@@ -258,7 +262,6 @@ impl Client {
         } else {
             0..layers.len() as i32
         };
-        #[expect(deprecated, reason = "where clients announce layers")]
         let request = proto::AddTrackRequest {
             cid: cid.to_owned(),
             r#type: r#type as i32,
@@ -449,7 +452,6 @@ impl Client {
                 }
             }
             Event::KeyframeRequest(request) => {
-                self.keyframes_asked += 1;
                 let cid = self.cids.get(&request.mid).map(|(cid, _)| cid.clone());
                 if let Some(source) = cid.and_then(|cid| self.sources.get_mut(&cid)) {
                     source.keyframe(request.rid);

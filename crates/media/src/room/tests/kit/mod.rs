@@ -5,7 +5,4 @@ mod network;
 mod source;
 mod world;
 
-pub(super) use client::Client;
-pub(super) use network::Link;
-pub(super) use source::Source;
 pub(super) use world::{Guest, World};

@@ -372,10 +372,7 @@ impl World {
         self.demux.apply(0, self.out.take_changes());
         for (path, bytes) in self.out.datagrams() {
             let to = path.remote;
-            let receiver = self.clients.iter_mut().find(|client| {
-                let mut peers = client.peers();
-                peers.any(|peer| peer.outer == to)
-            });
+            let receiver = self.clients.iter_mut().find(|it| it.is_at(to));
             if let Some(client) = receiver {
                 let flight = Flight {
                     from: path.local,
