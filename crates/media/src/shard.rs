@@ -156,12 +156,9 @@ impl Shard {
     ) -> Result<SignalId, Refusal> {
         if join.reconnect {
             let resumed = self.names.get(&join.room).copied().and_then(|room| {
-                let (identity, sid) = (&join.identity, &join.participant_sid);
                 let sink = sink.clone();
-                self.with_room(room, now, out, |room, step| {
-                    room.resume(identity, sid, sink, step)
-                })
-                .flatten()
+                self.with_room(room, now, out, |room, step| room.resume(&join, sink, step))
+                    .flatten()
             });
             if let Some((participant, generation)) = resumed {
                 return Ok(SignalId {

@@ -39,6 +39,8 @@ use tokio::sync::Notify;
 pub use self::address::HostCandidate;
 pub use self::config::{DriverConfig, DriverError, PortSharing, TcpLimits};
 pub use self::demux::Path;
+#[cfg(test)]
+pub(crate) use self::demux::{Demux, Verdict as DemuxVerdict};
 pub use self::inbox::CommandError;
 pub use self::outbox::Outbox;
 pub use self::shard::ShardHandle;

@@ -44,6 +44,14 @@ impl Codec {
         matches!(self, Self::Opus | Self::Audio8k)
     }
 
+    /// The temporal layer of an RTP payload (without header): VP8's, 0 where none is named. Total.
+    pub fn temporal(self, payload: &[u8]) -> u8 {
+        match self {
+            Self::Vp8 => super::rewrite::Vp8Header::parse(payload).map_or(0, |h| h.temporal),
+            _ => 0,
+        }
+    }
+
     /// Classifies an RTP payload (without header). Total: any bytes give an answer.
     ///
     /// Only what stays readable in end-to-end encrypted frames is looked at: RTP descriptors, the

@@ -91,7 +91,7 @@ impl Room {
             auto_subscribe: join.auto_subscribe,
             publisher,
             subscriber,
-            sections: SendSections::default(),
+            sections: SendSections::new(!single),
             pending_offer: None,
             offer_again: false,
             offer_id: 0,
@@ -99,6 +99,7 @@ impl Room {
             subscriptions: HashMap::new(),
             allocator: Allocator::new(),
             estimate_bps: None,
+            measured_since: None,
             limit_bps: None,
             desired_bps: 0,
             quality: Quality::default(),
@@ -169,7 +170,7 @@ impl Room {
             }
         }
         if let Some((offer, pending)) = offer {
-            self.send_offer(key, &offer, pending);
+            self.send_offer(key, &offer, pending, step);
         }
     }
 
@@ -177,16 +178,15 @@ impl Room {
     /// connection, or none when there is nothing to resume: then the client has to join anew.
     pub(crate) fn resume(
         &mut self,
-        identity: &str,
-        sid: &str,
+        join: &Join,
         sink: SignalSink,
         step: &mut Step<'_>,
     ) -> Option<(u64, u64)> {
-        let key = *self.by_identity.get(identity)?;
+        let key = *self.by_identity.get(&join.identity)?;
         let room = self.describe();
         let everybody = self.describe_participants();
         let participant = self.participants.get_mut(&key)?;
-        if participant.sid() != sid {
+        if participant.sid() != join.participant_sid {
             return None;
         }
         participant.generation += 1;
@@ -206,13 +206,22 @@ impl Room {
         }));
         participant.send(Message::RoomUpdate(proto::RoomUpdate { room: Some(room) }));
         self.refresh_token(key, step);
-        // An offer whose answer was lost with the old signal would block every later one.
+        // An offer may have been lost with the old signal, or its answer; taken twice it does no harm.
         if let Some(participant) = self.participants.get_mut(&key)
-            && participant.pending_offer.take().is_some()
+            && let Some(pending) = &mut participant.pending_offer
         {
-            participant.offer_again = true;
+            pending.since = step.now;
+            let again = pending.description.clone();
+            participant.send(Message::Offer(again));
         }
-        self.negotiate(key, step);
+        // With one connection, state and offer may come with the request itself.
+        if let Some(state) = &join.sync_state {
+            self.on_sync_state(key, state, step);
+        }
+        match &join.publisher_offer {
+            Some(offer) => self.on_offer(key, offer, step),
+            None => self.negotiate(key, step),
+        }
         self.settle(step);
         Some((key, generation))
     }
@@ -274,6 +283,7 @@ impl Room {
         }
         for track in participant.subscriptions.keys() {
             self.forget_subscriber(*track, key);
+            self.wanted_changed(*track, key, step);
         }
         let was_active = participant.is_active();
         participant.info.state = State::Disconnected as i32;

@@ -1,22 +1,18 @@
 //! The way of a packet: from its publisher's connection to every subscriber's.
 
 use livekit_protocol as proto;
-use livekit_protocol::signal_response::Message;
 use str0m::bwe::BweKind;
 use str0m::format::CodecSpec;
-use str0m::media::KeyframeRequest;
 use str0m::rtp::{RtpPacket, RtpWrite};
 use str0m::{Event, IceConnectionState};
 
 use super::event::RoomEventKind;
 use super::participant::Mode;
+use super::recent::LayerSet;
 use super::track::Track;
 use super::{Room, Step};
 use crate::audio::red::unwrap_red;
-use crate::forward::{
-    Codec, Dynacast, Forwarder, Keyframe, LayerIndex, LayerRate, PacketIn, SenderReport, Verdict,
-    Wanted,
-};
+use crate::forward::{Codec, Forwarder, Keyframe, LayerIndex, PacketIn, SenderReport, Verdict};
 use crate::peer::{ConnectionKey, ConnectionRole, TrackKey};
 
 impl Room {
@@ -24,7 +20,7 @@ impl Room {
     pub(super) fn on_event(&mut self, from: ConnectionKey, event: Event, step: &mut Step<'_>) {
         let key = from.participant();
         match event {
-            Event::RtpPacket(packet) => self.on_packet(key, &packet, step),
+            Event::RtpPacket(packet) => self.on_packet(key, packet, step),
             Event::Connected => self.on_connected(key, from.role(), step),
             Event::IceConnectionStateChange(state) => {
                 if let Some(participant) = self.participants.get_mut(&key) {
@@ -46,11 +42,7 @@ impl Room {
                 estimate,
                 can_probe,
             }) => {
-                if let Some(participant) = self.participants.get_mut(&key) {
-                    // Without feedback from the client the figure is the first guess and means nothing.
-                    participant.estimate_bps = can_probe.then_some(estimate.as_u64());
-                }
-                self.allocate(key, step);
+                self.on_estimate(key, can_probe.then_some(estimate.as_u64()), step);
             }
             Event::ChannelOpen(id, label) => self.on_channel_open(from, id, &label, step),
             Event::ChannelData(data) => self.on_channel_data(from, data.id, &data.data, step),
@@ -114,8 +106,8 @@ impl Room {
     }
 
     /// A packet of a publisher: it is placed (track and layer), measured, and forwarded.
-    fn on_packet(&mut self, key: u64, packet: &RtpPacket, step: &mut Step<'_>) {
-        let Some((track_key, layer)) = self.place(key, packet, step) else {
+    fn on_packet(&mut self, key: u64, packet: RtpPacket, step: &mut Step<'_>) {
+        let Some((track_key, layer, first)) = self.place(key, &packet, step) else {
             return;
         };
         let Some(participant) = self.participants.get_mut(&key) else {
@@ -157,55 +149,61 @@ impl Room {
         let Some(codec) = track.codec else {
             return;
         };
-        let report = packet.last_sender_info.as_ref().map(|info| SenderReport {
-            ntp_time: info.ntp_time,
-            rtp_time: info.rtp_time.numer() as u32,
-        });
-        let input = PacketIn {
-            layer,
-            source: *packet.header.ssrc,
-            seq: *packet.seq_no,
-            rtp_time: packet.header.timestamp,
-            marker: packet.header.marker,
-            payload: &packet.payload,
-            received: packet.timestamp,
-            report,
-            keyframe: codec.keyframe(&packet.payload),
+        let encoding = Encoding {
+            codec,
+            spec,
+            red: red.is_some(),
         };
+        let input = encoding.input(layer, &packet);
         if !codec.is_audio() {
-            let bytes = packet.payload.len();
-            track
-                .layers
-                .packet(layer, 0, bytes, packet.header.marker, step.now);
+            track.layers.packet(
+                layer,
+                codec.temporal(&packet.payload),
+                packet.payload.len(),
+                packet.header.marker,
+                step.now,
+            );
             if input.keyframe != Keyframe::No {
                 track.keyframes.keyframe(layer);
             }
         }
         let subscribers = std::mem::take(&mut track.subscribers);
-        let mut wanted: Option<LayerIndex> = None;
+        let mut recent = std::mem::take(&mut track.recent);
+        if first && !codec.is_audio() {
+            // A layer that was not there until now may be what somebody should get.
+            for listener in &subscribers {
+                self.allocate(*listener, step);
+            }
+        }
+        let mut wanted = LayerSet::default();
         for listener in &subscribers {
-            let waits = self.forward(
-                *listener,
-                track_key,
-                Encoding {
-                    codec,
-                    spec,
-                    red: red.is_some(),
-                },
-                &input,
-                packet,
-            );
-            wanted = wanted.max(waits);
+            let (waits, missed) = self.forward(*listener, track_key, encoding, &input, &packet);
+            wanted.add(waits);
+            if missed == 0 {
+                continue;
+            }
+            // Packets of this keyframe overtook its first.
+            for kept in recent.following(layer, &packet, missed) {
+                let input = encoding.input(layer, kept);
+                self.forward(*listener, track_key, encoding, &input, kept);
+            }
+        }
+        if wanted.contains(layer) {
+            recent.keep(layer, packet);
+        } else {
+            recent.forget(layer);
         }
         if let Some(track) = self.tracks.get_mut(&track_key) {
             track.subscribers = subscribers;
+            track.recent = recent;
         }
-        if let Some(layer) = wanted {
+        for layer in wanted.iter() {
             self.ask_keyframe(track_key, layer, step);
         }
     }
 
-    /// Forwards one packet to one subscriber. Answers the layer whose keyframe it waits for.
+    /// Forwards one packet to one subscriber. Answers the layer whose keyframe it waits for, and how many
+    /// packets after this one it would have needed earlier ([`Verdict::Send`]).
     fn forward(
         &mut self,
         listener: u64,
@@ -213,13 +211,20 @@ impl Room {
         encoding: Encoding,
         input: &PacketIn<'_>,
         packet: &RtpPacket,
-    ) -> Option<LayerIndex> {
-        let participant = self.participants.get_mut(&listener)?;
-        let subscription = participant.subscriptions.get_mut(&track)?;
+    ) -> (Option<LayerIndex>, u16) {
+        let nothing = (None, 0);
+        let Some(participant) = self.participants.get_mut(&listener) else {
+            return nothing;
+        };
+        let Some(subscription) = participant.subscriptions.get_mut(&track) else {
+            return nothing;
+        };
         if !subscription.negotiated || subscription.settings.disabled {
-            return None;
+            return nothing;
         }
-        let mid = subscription.mid?;
+        let Some(mid) = subscription.mid else {
+            return nothing;
+        };
         let role = match participant.mode {
             Mode::Single => ConnectionRole::Publisher,
             Mode::Dual => ConnectionRole::Subscriber,
@@ -229,42 +234,48 @@ impl Room {
             .as_mut()
             .unwrap_or(&mut participant.publisher);
         if !sender.is_connected() {
-            return None;
+            return nothing;
         }
         let theirs = packet.header.payload_type;
         let known = subscription
             .payload_types
             .iter()
             .find(|(from, _)| *from == theirs);
-        let outgoing = match known {
+        let agreed = match known {
             Some((_, to)) => *to,
             None => {
                 let to = sender.outgoing(mid, &encoding.spec);
                 subscription.payload_types.push((theirs, to));
                 to
             }
-        }?;
+        };
+        let Some(outgoing) = agreed else {
+            return nothing;
+        };
         let forwarder = subscription.forwarder.get_or_insert_with(|| {
             let mut forwarder = Forwarder::new(encoding.codec, 1);
-            forwarder.set_target((!subscription.paused).then_some(input.layer));
+            forwarder.set_target(subscription.target);
+            forwarder.set_max_temporal(subscription.max_temporal);
             forwarder
         });
         let verdict = forwarder.packet(input);
         let waits_for = forwarder.wants_keyframe();
+        let mut overtaken = 0;
         if let Verdict::Send {
             seq,
             rtp_time,
             vp8,
             nackable,
-            missed: _,
+            missed,
         } = verdict
         {
+            overtaken = missed;
             let (payload_type, payload) = match (encoding.red, outgoing.red) {
                 (true, Some(red)) => (red, packet.payload.clone()),
                 // A client that takes no redundancy gets the newest frame alone.
                 (true, None) => match unwrap_red(&packet.payload) {
                     Some(red) => (outgoing.payload_type, red.primary.into()),
-                    None => return waits_for,
+                    None => return (waits_for, 0),
                 },
                 (false, _) => (outgoing.payload_type, packet.payload.clone()),
             };
@@ -294,20 +305,20 @@ impl Room {
                 }
             }
         }
-        waits_for
+        (waits_for, overtaken)
     }
 
-    /// Which track and layer a packet belongs to.
+    /// Which track and layer a packet belongs to, and whether it is the first of its stream.
     fn place(
         &mut self,
         key: u64,
         packet: &RtpPacket,
         step: &mut Step<'_>,
-    ) -> Option<(TrackKey, LayerIndex)> {
+    ) -> Option<(TrackKey, LayerIndex, bool)> {
         let participant = self.participants.get_mut(&key)?;
         let ssrc = packet.header.ssrc;
         if let Some(place) = participant.incoming.get(&ssrc) {
-            return Some(*place);
+            return Some((place.0, place.1, false));
         }
         let (mid, rid) = participant.publisher.incoming(ssrc, step.now, step.out)?;
         let track = self
@@ -319,183 +330,7 @@ impl Room {
             track.rids.push((layer, rid));
         }
         participant.incoming.insert(ssrc, (track.key, layer));
-        Some((track.key, layer))
-    }
-
-    /// A subscriber's decoder lost its way.
-    fn on_keyframe_request(&mut self, key: u64, request: KeyframeRequest, step: &mut Step<'_>) {
-        let Some(participant) = self.participants.get(&key) else {
-            return;
-        };
-        let Some(track) = participant.sections.track(request.mid) else {
-            return;
-        };
-        let layer = participant
-            .subscriptions
-            .get(&track)
-            .and_then(|subscription| subscription.forwarder.as_ref()?.layer());
-        if let Some(layer) = layer {
-            self.ask_keyframe(track, layer, step);
-        }
-    }
-
-    /// Asks the publisher for a keyframe of one layer, unless it was asked a moment ago.
-    pub(super) fn ask_keyframe(&mut self, key: TrackKey, layer: LayerIndex, step: &mut Step<'_>) {
-        let due = self
-            .tracks
-            .get_mut(&key)
-            .is_some_and(|track| track.keyframes.request(layer, step.now));
-        if due {
-            self.send_keyframe_request(key, layer, step);
-        }
-    }
-
-    pub(super) fn send_keyframe_request(
-        &mut self,
-        key: TrackKey,
-        layer: LayerIndex,
-        step: &mut Step<'_>,
-    ) {
-        let Some(track) = self.tracks.get(&key) else {
-            return;
-        };
-        let rid = track
-            .rids
-            .iter()
-            .find(|(known, _)| *known == layer)
-            .and_then(|(_, rid)| *rid);
-        let (owner, mid) = (track.owner, track.mid);
-        let (Some(mid), Some(participant)) = (mid, self.participants.get_mut(&owner)) else {
-            return;
-        };
-        participant
-            .publisher
-            .request_keyframe(mid, rid, step.now, step.out);
-        self.touched
-            .push(ConnectionKey::new(owner, ConnectionRole::Publisher));
-    }
-
-    /// Decides again what a subscriber's bandwidth is spent on.
-    pub(super) fn allocate(&mut self, key: u64, step: &mut Step<'_>) {
-        let now = step.now;
-        let Some(participant) = self.participants.get_mut(&key) else {
-            return;
-        };
-        let mut wanted = Vec::new();
-        for subscription in participant.subscriptions.values() {
-            let Some(track) = self.tracks.get(&subscription.track) else {
-                continue;
-            };
-            if !subscription.negotiated || subscription.kind.is_audio() {
-                continue;
-            }
-            let wish = track.layers.wish(&subscription.settings);
-            let layers = (0..track.layers.count())
-                .map(|layer| LayerRate {
-                    bps: track.layers.bps(layer, now),
-                    live: track.layers.live(layer),
-                })
-                .collect();
-            wanted.push(Wanted {
-                key: subscription.track,
-                screen: track.info.source == proto::TrackSource::ScreenShare as i32,
-                priority: subscription.settings.priority,
-                enabled: wish.enabled && !track.info.muted,
-                max_layer: wish.max_layer,
-                layers,
-            });
-        }
-        wanted.sort_unstable_by_key(|wanted| wanted.key);
-        let bandwidth = match (participant.estimate_bps, participant.limit_bps) {
-            (Some(estimate), Some(limit)) => Some(estimate.min(limit)),
-            (estimate, limit) => estimate.or(limit),
-        };
-        let decision = participant.allocator.update(bandwidth, &wanted, now);
-        for (track, target) in decision.targets {
-            let Some(subscription) = participant.subscriptions.get_mut(&track) else {
-                continue;
-            };
-            if let Some(forwarder) = &mut subscription.forwarder {
-                forwarder.set_target(target);
-                if let Some(track) = self.tracks.get(&track) {
-                    let fps = track.layers.wish(&subscription.settings).max_fps;
-                    let most = target.filter(|_| fps > 0).map_or(u8::MAX, |layer| {
-                        track.layers.temporal_for_fps(layer, fps, now)
-                    });
-                    forwarder.set_max_temporal(most);
-                }
-            }
-            subscription.paused = target.is_none();
-        }
-        let mut states = Vec::new();
-        for change in decision.changes {
-            if let Some(track) = self.tracks.get(&change.key) {
-                states.push((track.owner, track.info.sid.clone(), change.state));
-            }
-        }
-        // The probe is only disturbed when what is worth reaching has changed much.
-        if decision.desired_bps.abs_diff(participant.desired_bps) * 10 > participant.desired_bps {
-            participant.desired_bps = decision.desired_bps;
-            let sender = participant.sender();
-            sender.set_desired_bitrate(decision.desired_bps, now, step.out);
-            let connection = sender.key();
-            self.touched.push(connection);
-        }
-        if states.is_empty() {
-            return;
-        }
-        let stream_states = states
-            .into_iter()
-            .map(|(owner, track_sid, state)| proto::StreamStateInfo {
-                participant_sid: self
-                    .participants
-                    .get(&owner)
-                    .map(|owner| owner.sid().to_owned())
-                    .unwrap_or_default(),
-                track_sid,
-                state: state as i32,
-            })
-            .collect();
-        if let Some(participant) = self.participants.get_mut(&key) {
-            participant.send(Message::StreamStateUpdate(proto::StreamStateUpdate {
-                stream_states,
-            }));
-        }
-    }
-
-    /// The quality somebody wants of a track may have changed: its publisher can stop or start layers.
-    pub(super) fn wanted_changed(&mut self, key: TrackKey, subscriber: u64, step: &mut Step<'_>) {
-        let Some(track) = self.tracks.get_mut(&key) else {
-            return;
-        };
-        if !track.kind().is_video() {
-            return;
-        }
-        let wish = self
-            .participants
-            .get(&subscriber)
-            .and_then(|participant| participant.subscriptions.get(&key))
-            .map(|subscription| track.layers.wish(&subscription.settings));
-        let quality = wish.map_or(proto::VideoQuality::Off, |wish| wish.quality);
-        let codec = track.info.mime_type.clone();
-        let update = track.dynacast.want(subscriber, &codec, quality, step.now);
-        self.send_dynacast(key, update);
-    }
-
-    /// Tells the publisher which layers are wanted.
-    pub(super) fn send_dynacast(
-        &mut self,
-        key: TrackKey,
-        update: Option<Vec<proto::SubscribedCodec>>,
-    ) {
-        let (Some(track), Some(update)) = (self.tracks.get(&key), update) else {
-            return;
-        };
-        let update = Dynacast::update(&track.info.sid, update);
-        let owner = track.owner;
-        if let Some(owner) = self.participants.get_mut(&owner) {
-            owner.send(Message::SubscribedQualityUpdate(update));
-        }
+        Some((track.key, layer, true))
     }
 }
 
@@ -506,6 +341,27 @@ struct Encoding {
     spec: CodecSpec,
     /// Wrapped in RED (RFC 2198).
     red: bool,
+}
+
+impl Encoding {
+    /// What a packet of this encoding says to the forwarders.
+    fn input(self, layer: LayerIndex, packet: &RtpPacket) -> PacketIn<'_> {
+        let report = packet.last_sender_info.as_ref().map(|info| SenderReport {
+            ntp_time: info.ntp_time,
+            rtp_time: info.rtp_time.numer() as u32,
+        });
+        PacketIn {
+            layer,
+            source: *packet.header.ssrc,
+            seq: *packet.seq_no,
+            rtp_time: packet.header.timestamp,
+            marker: packet.header.marker,
+            payload: &packet.payload,
+            received: packet.timestamp,
+            report,
+            keyframe: self.codec.keyframe(&packet.payload),
+        }
+    }
 }
 
 /// What forwarding has to know of str0m's codec; none for what is not forwarded.

@@ -3,18 +3,23 @@
 //! A [`Room`] takes signal messages, datagrams and the passing of time, and answers through its [`Step`]:
 //! datagrams into the outbox, messages into the participants' signal sinks, facts into the events. It does
 //! no IO and reads no clock. One file per concern: `join` (and resume, and leaving), `publish`, `subscribe`,
-//! `media` (the packets), `data`, `admin` (server calls), `upkeep` (what happens with time).
+//! `negotiate` (sections and offers), `media` (the packets), `bandwidth` (who gets which layer), `data`, `admin` (server calls), `upkeep` (what happens with time).
 
 mod admin;
+mod bandwidth;
 mod data;
 mod event;
 mod join;
 mod media;
+mod negotiate;
 mod participant;
 mod publish;
 mod quality;
+mod recent;
 mod signals;
 mod subscribe;
+#[cfg(test)]
+mod tests;
 mod track;
 mod upkeep;
 

@@ -43,7 +43,17 @@ pub(crate) struct Subscription {
     pub(crate) announced: bool,
     /// What the client asked of this track (`track_setting`).
     pub(crate) settings: proto::UpdateTrackSettings,
-    pub(crate) paused: bool,
+    /// What the allocator decided: the layer, none while paused; and the highest VP8 temporal layer.
+    pub(crate) target: Option<LayerIndex>,
+    pub(crate) max_temporal: u8,
+}
+
+/// An offer of ours that the client has not answered.
+pub(crate) struct PendingOffer {
+    pub(crate) changes: SdpPendingOffer,
+    /// As it was sent, to be sent again after a resume.
+    pub(crate) description: proto::SessionDescription,
+    pub(crate) since: Instant,
 }
 
 /// Data that waits for room in a channel.
@@ -73,7 +83,7 @@ pub(crate) struct Participant {
     pub(crate) subscriber: Option<Connection>,
     /// The sections of the connection that sends to the client.
     pub(crate) sections: SendSections,
-    pub(crate) pending_offer: Option<SdpPendingOffer>,
+    pub(crate) pending_offer: Option<PendingOffer>,
     /// Something changed while an offer was out.
     pub(crate) offer_again: bool,
     pub(crate) offer_id: u32,
@@ -83,6 +93,8 @@ pub(crate) struct Participant {
     pub(crate) allocator: Allocator,
     /// What can be sent to the client, bit/s, as estimated and as limited for a test.
     pub(crate) estimate_bps: Option<u64>,
+    /// Since when the estimate rests on feedback from the client; before, it is a guess.
+    pub(crate) measured_since: Option<Instant>,
     pub(crate) limit_bps: Option<u64>,
     /// What the probe was last told to reach, bit/s.
     pub(crate) desired_bps: u64,

@@ -10,6 +10,7 @@ use str0m::media::{MediaKind, Mid};
 
 use super::event::RoomEventKind;
 use super::participant::Mode;
+use super::recent::Recent;
 use super::track::{self, Track};
 use super::{Room, Step, limits};
 use crate::forward::{Dynacast, KeyframeThrottle, Layers};
@@ -68,6 +69,7 @@ impl Room {
             specs: HashMap::new(),
             codec: None,
             keyframes: KeyframeThrottle::default(),
+            recent: Recent::default(),
             subscribers: Vec::new(),
             muted_by_server: false,
         };
@@ -381,6 +383,14 @@ impl Room {
             }));
         }
         self.announce(owner, by_server);
+        // Muted it takes nothing of the bandwidth, unmuted it wants a keyframe at once.
+        let viewers = match self.tracks.get(&key) {
+            Some(track) if track.kind().is_video() => track.subscribers.clone(),
+            _ => Vec::new(),
+        };
+        for viewer in viewers {
+            self.allocate(viewer, step);
+        }
         if let Some(owner) = self.describe_participant(owner) {
             self.emit(RoomEventKind::Muted(owner, info), step);
         }

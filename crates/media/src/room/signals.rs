@@ -8,6 +8,7 @@ use livekit_protocol::signal_response::Message;
 use livekit_protocol::simulate_scenario::Scenario;
 use str0m::Candidate;
 
+use super::track::Track;
 use super::{Room, Step, limits};
 use crate::peer::TrackKey;
 
@@ -53,20 +54,21 @@ impl Room {
             Request::Simulate(scenario) => self.on_simulate(key, scenario, step),
             Request::UpdateMetadata(update) => self.on_update_metadata(key, update, step),
             Request::UpdateAudioTrack(update) => {
-                self.update_track(key, &update.track_sid, |info| {
-                    info.audio_features = update.features;
+                self.update_track(key, &update.track_sid, |track| {
+                    track.info.audio_features = update.features;
                 });
             }
             Request::UpdateVideoTrack(update) => {
-                self.update_track(key, &update.track_sid, |info| {
-                    info.width = update.width;
-                    info.height = update.height;
+                self.update_track(key, &update.track_sid, |track| {
+                    track.info.width = update.width;
+                    track.info.height = update.height;
                 });
             }
             #[expect(deprecated, reason = "older clients send it still")]
             Request::UpdateLayers(update) => {
-                self.update_track(key, &update.track_sid, |info| {
-                    info.layers = update.layers;
+                self.update_track(key, &update.track_sid, |track| {
+                    track.layers.update(&update.layers);
+                    track.info.layers = update.layers;
                 });
             }
             Request::Ping(at) => self.reply(key, Message::Pong(at)),
@@ -166,7 +168,12 @@ impl Room {
     }
 
     /// What a resumed client believes; where it differs from what is true here, it has to join anew.
-    fn on_sync_state(&mut self, key: u64, state: &proto::SyncState, step: &mut Step<'_>) {
+    pub(super) fn on_sync_state(
+        &mut self,
+        key: u64,
+        state: &proto::SyncState,
+        step: &mut Step<'_>,
+    ) {
         let published = state.publish_tracks.iter().all(|published| {
             let sid = published.track.as_ref().map(|track| track.sid.as_str());
             self.tracks
@@ -325,7 +332,7 @@ impl Room {
         Ok(())
     }
 
-    fn update_track(&mut self, key: u64, sid: &str, change: impl FnOnce(&mut proto::TrackInfo)) {
+    fn update_track(&mut self, key: u64, sid: &str, change: impl FnOnce(&mut Track)) {
         let Some(track) = self
             .tracks
             .values_mut()
@@ -333,7 +340,7 @@ impl Room {
         else {
             return;
         };
-        change(&mut track.info);
+        change(track);
         self.announce(key, false);
     }
 }

@@ -6,6 +6,7 @@ use livekit_protocol as proto;
 use str0m::format::CodecSpec;
 use str0m::media::{MediaKind, Mid, Pt, Rid};
 
+use super::recent::Recent;
 use crate::forward::{Codec, Dynacast, KeyframeThrottle, LayerIndex, Layers};
 use crate::peer::TrackKey;
 use crate::signal::sdp::{Section, SectionKind};
@@ -29,6 +30,8 @@ pub(crate) struct Track {
     pub(crate) rids: Vec<(LayerIndex, Option<Rid>)>,
     pub(crate) keyframes: KeyframeThrottle,
     pub(crate) dynacast: Dynacast,
+    /// What came lately, while somebody waits for a keyframe.
+    pub(crate) recent: Recent,
     /// Who listens, in the order of their subscription.
     pub(crate) subscribers: Vec<u64>,
     /// Muted by the host's word: the client's own unmute does not lift it unless it may.

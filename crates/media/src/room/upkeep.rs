@@ -19,6 +19,9 @@ const QUALITY_EVERY: u64 = 12;
 /// How long a client may take from its join to its first media connection.
 const CONNECT_WITHIN: Duration = Duration::from_secs(20);
 
+/// How long a client that is there may take to answer an offer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(20);
+
 /// How long a signal may say nothing, pings included.
 const SILENT_SIGNAL: Duration = Duration::from_secs(20);
 
@@ -167,6 +170,13 @@ impl Room {
                 }
             } else if !participant.is_active() && since(participant.joined_at) > CONNECT_WITHIN {
                 ended.push((participant.key, DisconnectReason::ConnectionTimeout, true));
+            } else if participant
+                .pending_offer
+                .as_ref()
+                .is_some_and(|offer| since(offer.since) > ANSWER_WITHIN)
+            {
+                // Nothing can be negotiated with it any more.
+                ended.push((participant.key, DisconnectReason::MediaFailure, true));
             }
         }
         for (key, reason, tell) in ended {

@@ -1,0 +1,8 @@
+//! Clients joined to a shard without sockets, clocks or sleeping.
+
+mod client;
+mod network;
+mod source;
+mod world;
+
+pub(super) use world::{Guest, World};
