@@ -40,13 +40,13 @@ pub use self::address::HostCandidate;
 pub use self::config::{DriverConfig, DriverError, PortSharing, TcpLimits};
 pub use self::demux::Path;
 #[cfg(test)]
-pub(crate) use self::demux::{Demux, Verdict as DemuxVerdict};
+pub(crate) use self::demux::Verdict as DemuxVerdict;
 pub use self::inbox::CommandError;
 pub use self::outbox::Outbox;
 pub use self::shard::ShardHandle;
 pub use self::stats::{Drops, ShardStats};
 
-use self::demux::Demux;
+pub(crate) use self::demux::Demux;
 use self::inbox::Commands;
 use self::link::Link;
 use self::shard::Shard;

@@ -94,6 +94,9 @@ pub(crate) struct Outgoing {
     pub(crate) red: Option<Pt>,
 }
 
+/// An offer of ours, and what completes it.
+pub(crate) type Offer = (SdpOffer, SdpPendingOffer);
+
 /// One peer connection.
 pub(crate) struct Connection {
     key: ConnectionKey,
@@ -271,10 +274,7 @@ impl Connection {
         &mut self,
         now: Instant,
         out: &mut Outbox,
-    ) -> (
-        Vec<(&'static str, ChannelId)>,
-        Option<(SdpOffer, SdpPendingOffer)>,
-    ) {
+    ) -> (Vec<(&'static str, ChannelId)>, Option<Offer>) {
         self.change(now, out, |rtc| {
             let mut api = rtc.sdp_api();
             let channels = CHANNEL_LABELS

@@ -324,10 +324,7 @@ impl Room {
     /// Handles what the connections said, until none has anything left to say.
     fn settle(&mut self, step: &mut Step<'_>) {
         while let Some(key) = self.touched.pop() {
-            loop {
-                let Some(participant) = self.participants.get_mut(&key.participant()) else {
-                    break;
-                };
+            while let Some(participant) = self.participants.get_mut(&key.participant()) {
                 let connection = match key.role() {
                     ConnectionRole::Publisher => &mut participant.publisher,
                     ConnectionRole::Subscriber => match participant.subscriber.as_mut() {

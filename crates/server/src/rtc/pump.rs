@@ -17,7 +17,7 @@ const PING_EVERY: Duration = Duration::from_secs(20);
 
 fn frame(message: Message) -> Result<Option<Frame>, ()> {
     match message {
-        Message::Binary(bytes) => Ok(Some(Frame::Binary(bytes.into()))),
+        Message::Binary(bytes) => Ok(Some(Frame::Binary(bytes))),
         Message::Text(text) => Ok(Some(Frame::Text(text.to_string()))),
         Message::Ping(_) | Message::Pong(_) => Ok(None),
         Message::Close(_) => Err(()),
@@ -26,7 +26,7 @@ fn frame(message: Message) -> Result<Option<Frame>, ()> {
 
 fn message(frame: Frame) -> Message {
     match frame {
-        Frame::Binary(bytes) => Message::Binary(bytes.into()),
+        Frame::Binary(bytes) => Message::Binary(bytes),
         Frame::Text(text) => Message::Text(text.into()),
     }
 }

@@ -184,28 +184,6 @@ fn who_never_answers_an_offer_is_closed_with_a_reason() {
 }
 
 #[test]
-fn who_never_connects_its_media_is_closed_with_a_reason() {
-    let mut world = World::new();
-    let ada = world.join("ada", true);
-    for single in [true, false] {
-        let name = if single { "one" } else { "two" };
-        let eve = world
-            .enter(super::kit::Guest::new(name, single))
-            .expect("let in");
-        world.client(eve).up.loss = 1.0;
-        for n in 0..25 {
-            for client in [ada, eve] {
-                world.signal(client, Request::Ping(n));
-            }
-            world.run(1.0);
-        }
-        let reason = world.client(eve).left().map(|it| it.reason());
-        assert_eq!(reason, Some(DisconnectReason::ConnectionTimeout));
-    }
-    assert!(world.client(ada).left().is_none());
-}
-
-#[test]
 fn datagrams_of_strangers_change_nothing() {
     let reason = beside(true, |world, _| {
         let stranger = SocketAddr::from(([192, 0, 2, 1], 1234));

@@ -485,16 +485,9 @@ impl Client {
         stream.request_keyframe(str0m::media::KeyframeRequestKind::Pli);
     }
 
-    /// From now on the server sees the client elsewhere.
-    pub(in crate::room::tests) fn rebind(&mut self) {
-        for peer in self.peers() {
-            let port = peer.outer.port() + 1_000;
-            peer.outer.set_port(port);
-        }
-    }
-
     pub(super) fn receive(&mut self, flight: &Flight, now: Instant) -> bool {
-        for peer in self.peers().filter(|it| it.outer == flight.to && !it.down) {
+        let peer = self.peers().find(|it| it.outer == flight.to && !it.down);
+        if let Some(peer) = peer {
             let inner = peer.inner;
             if let Ok(receive) = Receive::new(Protocol::Udp, flight.from, inner, &flight.bytes) {
                 let input = Input::Receive(now, receive);
