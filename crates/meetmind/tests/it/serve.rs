@@ -17,7 +17,7 @@ fn a_start_says_where_it_listens_and_is_ready() {
         serving.address
     );
     assert!(
-        serving.lines[1].starts_with("media: none"),
+        serving.lines[1].starts_with("media: udp 127.0.0.1:"),
         "{}",
         serving.lines[1]
     );

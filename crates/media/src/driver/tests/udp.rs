@@ -12,12 +12,12 @@ fn a_known_peer_gets_its_packets_back() {
     let client = Client::joined(address(&driver, Protocol::Udp), "frag");
     client.echo(b"\x80rtp");
     client.echo(b"\x16dtls");
-    let stats = driver.shards()[0].stats();
-    assert!(
-        stats.packets_in >= 3 && stats.packets_out >= 3 && stats.bytes_out > 9,
-        "{stats:?}"
-    );
-    assert_eq!(stats.dropped.unknown_path, 0);
+    // Packets are counted after they have left, so a client may be quicker than the count.
+    let stats = || driver.shards()[0].stats();
+    until("all packets are counted", || {
+        stats().packets_in >= 3 && stats().packets_out >= 3 && stats().bytes_out > 9
+    });
+    assert_eq!(stats().dropped.unknown_path, 0);
     driver.stop(PATIENCE).unwrap();
 }
 
@@ -51,8 +51,10 @@ fn one_socket_serves_all_shards_where_the_kernel_does_not_spread() {
     ask(&driver, 2, Ask::Register("third", 1));
     let client = Client::joined(address(&driver, Protocol::Udp), "third");
     client.echo(b"\x80over the first shard's socket");
-    assert!(driver.shards()[0].stats().passed_on >= 2);
-    assert!(driver.shards()[2].stats().packets_out >= 2);
+    let stats = |shard: usize| driver.shards()[shard].stats();
+    until("what was passed on and sent is counted", || {
+        stats(0).passed_on >= 2 && stats(2).packets_out >= 2
+    });
     driver.stop(PATIENCE).unwrap();
 }
 
