@@ -1,4 +1,5 @@
-//! What happens to a meeting's people happens to its room.
+//! What happens to a meeting's people happens to its room: who is put out, and the end for all. Leaving by
+//! the API, a new role and the deletion of a meeting do not reach the room yet.
 
 use livekit_protocol::{DeleteRoomRequest, RoomParticipantIdentity};
 use meetmind_core::{MeetingId, ParticipantId};
@@ -7,7 +8,7 @@ use meetmind_media::service::RoomCall;
 use crate::App;
 
 impl App {
-    /// Somebody has left or was put out: their connection to the room ends at once.
+    /// Somebody was put out: their connection to the room ends at once.
     pub(crate) async fn room_put_out(&self, meeting: MeetingId, participant: ParticipantId) {
         let call = RoomCall::RemoveParticipant(RoomParticipantIdentity {
             room: meeting.to_string(),
