@@ -46,6 +46,9 @@ pub struct AgentConfig {
     pub memory_scopes: Vec<String>,
     /// When it answers.
     pub address_policy: Option<AddressPolicy>,
+    /// The LiveKit agent name of the worker that does its work; empty for workers without a name.
+    /// Absent: this server does the work itself.
+    pub worker: Option<String>,
     /// Its own limits, below the instance's.
     pub quotas: AgentQuotas,
 }

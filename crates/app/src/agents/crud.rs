@@ -51,6 +51,8 @@ pub struct AgentPatch {
     pub memory_scopes: Option<Vec<String>>,
     /// Another address policy.
     pub address_policy: Option<Option<AddressPolicy>>,
+    /// Another worker; cleared, this server does the work.
+    pub worker: Option<Option<String>>,
     /// Other limits.
     pub quotas: Option<Option<AgentQuotas>>,
     /// Whether it joins by itself.
@@ -211,6 +213,7 @@ impl App {
                 tools: patch.tools.unwrap_or(old.config.tools),
                 memory_scopes: patch.memory_scopes.unwrap_or(old.config.memory_scopes),
                 address_policy: patch.address_policy.unwrap_or(old.config.address_policy),
+                worker: patch.worker.unwrap_or(old.config.worker),
                 quotas: match patch.quotas {
                     None => old.config.quotas,
                     Some(quotas) => quotas.unwrap_or_default(),
@@ -302,7 +305,7 @@ pub(super) async fn agent_own(
     }
 }
 
-fn all_scopes() -> Vec<String> {
+pub(super) fn all_scopes() -> Vec<String> {
     MEMORY_SCOPES
         .iter()
         .map(|&scope| scope.to_owned())
@@ -319,6 +322,14 @@ fn words(field: &str, text: Option<String>, max: usize) -> Result<Option<String>
         ));
     }
     valid::optional_text(field, &text, max * 4).map(Some)
+}
+
+/// A worker's name, or nothing for workers without one.
+fn worker_name(name: String) -> Result<String> {
+    if name.is_empty() {
+        return Ok(name);
+    }
+    valid::line("worker", &name, 100)
 }
 
 fn optional_line(field: &str, text: Option<String>, max: usize) -> Result<Option<String>> {
@@ -389,6 +400,7 @@ fn checked(agent: Agent) -> Result<Agent> {
             tools: valid::lines("tools", &config.tools, 50, 100)?,
             memory_scopes: scopes,
             address_policy: config.address_policy,
+            worker: config.worker.map(worker_name).transpose()?,
             quotas: config.quotas,
         },
         ..agent

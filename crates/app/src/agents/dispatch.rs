@@ -44,6 +44,7 @@ impl App {
         let mut tick = RunTick::default();
         // The leases first: what this process holds must not look silent to itself.
         self.runs_heartbeat(ctx).await?;
+        self.worker_runs_tend(ctx).await?;
         self.runs_expire(ctx, &mut tick).await?;
         self.runs_drop_pointless(ctx, &mut tick).await?;
         self.runs_claim(ctx, &mut tick).await?;
@@ -176,7 +177,12 @@ impl App {
             let Some(run) = change.run_claim(&node, lease_until, per_owner).await? else {
                 break;
             };
-            let step = Step::to(RunState::Dispatching, RunReason::Claimed);
+            let agent = agent_as_started(&mut change, &run).await?;
+            let reason = match agent.config.worker {
+                Some(_) => RunReason::WorkerAwaited,
+                None => RunReason::Claimed,
+            };
+            let step = Step::to(RunState::Dispatching, reason);
             let run = self.run_advance(&mut change, ctx, &run, step).await?;
             change.commit().await?;
             match self.run_begin(ctx, &run).await {
@@ -207,6 +213,11 @@ impl App {
             return Ok(false);
         }
         let agent = agent_as_started(&mut change, &run).await?;
+        if let Some(worker) = agent.config.worker.clone() {
+            return self
+                .worker_run_begin(ctx, change, &run, &agent, &worker)
+                .await;
+        }
         let (participant, came) = self.agent_enter(&mut change, ctx, &run, &agent).await?;
         let step = Step::to(RunState::Starting, RunReason::Prepared);
         let run = self.run_advance(&mut change, ctx, &run, step).await?;
@@ -230,7 +241,12 @@ impl App {
         let step = Step::live(activity, RunReason::Joined);
         let run = self.run_advance(&mut change, ctx, &run, step).await?;
         change.commit().await?;
-        let held = Arc::new(Held::new(run, agent, participant.id));
+        self.run_hold(Arc::new(Held::new(run, agent, participant.id)));
+        Ok(true)
+    }
+
+    /// From now on this process follows the meeting for a live run.
+    pub(super) fn run_hold(&self, held: Arc<Held>) {
         let old = self
             .inner
             .agents
@@ -240,7 +256,6 @@ impl App {
             old.stop.cancel();
         }
         self.run_spawn(held);
-        Ok(true)
     }
 
     /// Prolongs the leases of what is held here and writes down how far it has come. What this
@@ -283,7 +298,7 @@ impl App {
 }
 
 /// The agent with the configuration that was in force when the run was asked for.
-async fn agent_as_started(conn: &mut Conn, run: &Run) -> Result<Agent> {
+pub(super) async fn agent_as_started(conn: &mut Conn, run: &Run) -> Result<Agent> {
     let agent = conn.agent_get(run.agent_id).await?;
     if agent.version == run.agent_version {
         return Ok(agent);

@@ -141,7 +141,7 @@ impl App {
         if events.len() as i64 == BATCH {
             return Ok(Turn::More);
         }
-        if held.agent.role == AgentRole::Scribe && follow.dirty {
+        if held.works_as(AgentRole::Scribe) && follow.dirty {
             let wait = self.pass_due(ctx, &follow);
             if !wait.is_zero() {
                 return Ok(Turn::Rest(wait));
@@ -173,7 +173,7 @@ impl App {
             }
             EventKind::ParticipantRemoved => return self.run_see_removed(ctx, held, event).await,
             EventKind::ParticipantUpdated => self.run_see_muted(ctx, held, event).await?,
-            EventKind::MessagePosted if held.agent.role == AgentRole::Assistant => {
+            EventKind::MessagePosted if held.works_as(AgentRole::Assistant) => {
                 self.assistant_consider(ctx, held, event).await?;
             }
             _ => {}

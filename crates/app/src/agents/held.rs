@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use meetmind_core::{Agent, ParticipantId, Run, RunCounters, Timestamp};
+use meetmind_core::{Agent, AgentRole, ParticipantId, Run, RunCounters, Timestamp};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -68,6 +68,11 @@ impl Held {
                 failures: 0,
             }),
         }
+    }
+
+    /// Whether this process does an agent's work of that kind; a worker does its own.
+    pub(super) fn works_as(&self, role: AgentRole) -> bool {
+        self.agent.config.worker.is_none() && self.agent.role == role
     }
 
     fn progress(&self) -> MutexGuard<'_, Progress> {

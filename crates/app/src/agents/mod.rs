@@ -15,6 +15,7 @@ mod reasons;
 mod runs;
 mod standing;
 mod supervisor;
+mod workers;
 
 #[cfg(test)]
 mod tests;
@@ -44,6 +45,8 @@ pub(crate) struct State {
     /// Whether each held run has a task of its own; else [`App::tick_runs`] does its work.
     background: AtomicBool,
     tasks: Mutex<tokio::task::JoinSet<()>>,
+    /// What workers do for runs.
+    followed: tokio::sync::Mutex<workers::Followed>,
 }
 
 impl State {

@@ -74,6 +74,22 @@ reasons! {
     AttemptsExhausted = "attempts_exhausted";
     /// It failed by a fault of ours.
     Crashed = "crashed";
+    /// It waits for a worker of its name.
+    WorkerAwaited = "worker_awaited";
+    /// A worker was sent to the meeting.
+    WorkerCame = "worker_came";
+    /// A worker took the job.
+    WorkerAssigned = "worker_assigned";
+    /// The worker finished its job.
+    WorkerDone = "worker_done";
+    /// The worker's job failed.
+    WorkerFailed = "worker_failed";
+    /// The worker was gone and its job goes to another.
+    WorkerLost = "worker_lost";
+    /// The worker's job was taken back.
+    WorkerDismissed = "worker_dismissed";
+    /// This server takes no workers.
+    WorkersAbsent = "workers_absent";
 }
 
 #[cfg(test)]

@@ -153,7 +153,7 @@ impl App {
     /// completed. An assistant says goodbye, a scribe leaves quietly.
     async fn run_hand_over(&self, ctx: &Ctx, held: &Held) -> Result<()> {
         held.stop.cancel();
-        if held.agent.role == AgentRole::Assistant {
+        if held.works_as(AgentRole::Assistant) {
             let goodbye = MessageNew {
                 kind: MessageKind::Text,
                 text: GOODBYE.to_owned(),

@@ -4,10 +4,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use livekit_protocol::{ListAgentDispatchResponse, Room, ServerInfo};
-use meetmind_media::agents::{Config, Now, Output, Workers};
+use livekit_protocol::{
+    CreateAgentDispatchRequest, CreateRoomRequest, ListAgentDispatchResponse, Room, ServerInfo,
+};
+use meetmind_core::{Code, Error, MeetingId};
+use meetmind_media::agents::{Config, JobEvent, Now, Output, Workers};
 use meetmind_media::room::{RoomEvent, RoomEventKind};
-use meetmind_media::service::{DispatchAnswer, DispatchCall, TwirpError};
+use meetmind_media::service::{DispatchAnswer, DispatchCall, RoomAnswer, RoomCall, TwirpError};
 use meetmind_media::signal::frames::Frame;
 use meetmind_media::signal::join::{self, Refusal};
 use meetmind_media::token::ApiKeys;
@@ -31,6 +34,8 @@ pub(super) struct State {
 struct Machine {
     workers: Workers,
     sockets: HashMap<String, mpsc::Sender<Frame>>,
+    /// What happens to jobs, for their runs.
+    jobs: mpsc::UnboundedSender<JobEvent>,
 }
 
 /// One worker's connection; dropping it says that the worker is gone.
@@ -44,7 +49,9 @@ impl State {
     pub(super) fn new(app: &App, keys: ApiKeys, info: ServerInfo) -> Self {
         let seed = u64::from_le_bytes(app.entropy().bytes());
         let rng = Box::new(StdRng::seed_from_u64(seed));
+        let (jobs, told) = mpsc::unbounded_channel();
         let machine = Machine {
+            jobs,
             workers: Workers::new(Config::new(keys.clone(), info), rng),
             sockets: HashMap::new(),
         };
@@ -54,6 +61,7 @@ impl State {
             changed: Arc::new(Notify::new()),
         };
         tokio::spawn(tick(app.clone(), state.changed.clone()));
+        tokio::spawn(follow(app.clone(), told));
         state
     }
 
@@ -149,6 +157,8 @@ impl Machine {
                 }
                 Output::Job(job) => {
                     tracing::info!(job = job.job_id, room = job.room, change = ?job.change, "agent job");
+                    // Without a receiver the program is on its way down.
+                    let _ = self.jobs.send(job);
                 }
                 Output::Waiting {
                     room, agent_name, ..
@@ -183,7 +193,60 @@ async fn tick(app: App, changed: Arc<Notify>) {
     }
 }
 
+/// Takes the runs where their jobs go, in order.
+async fn follow(app: App, mut jobs: mpsc::UnboundedReceiver<JobEvent>) {
+    while let Some(job) = jobs.recv().await {
+        if let Err(error) = app.worker_job(&app.system_ctx(), &job).await {
+            tracing::warn!(job = job.job_id, room = job.room, %error, "the run of a worker's job could not follow it");
+        }
+    }
+}
+
 impl App {
+    /// Whether workers can connect here.
+    pub(crate) fn takes_workers(&self) -> bool {
+        self.inner.rooms.embedded.get().is_some()
+    }
+
+    /// Asks for an agent in a room, which is made if need be. Gives the id of the dispatch.
+    ///
+    /// # Errors
+    /// `INTERNAL` with what the room's server answered.
+    pub(crate) async fn worker_dispatch(
+        &self,
+        request: CreateAgentDispatchRequest,
+    ) -> meetmind_core::Result<String> {
+        let refused = |error: String| Error::new(Code::Internal, error);
+        let embedded = self.embedded().map_err(|it| refused(it.text))?;
+        let room = RoomCall::Create(CreateRoomRequest {
+            name: request.room.clone(),
+            ..CreateRoomRequest::default()
+        });
+        match embedded.server.call(room).await {
+            Ok(RoomAnswer::Create(room)) => embedded.workers.room_known(self, room),
+            Ok(_) => {}
+            Err(error) => return Err(refused(format!("{error:?}"))),
+        }
+        match embedded
+            .workers
+            .dispatch(self, DispatchCall::Create(request))
+        {
+            Ok(DispatchAnswer::Create(dispatch)) => Ok(dispatch.id),
+            Ok(_) => Err(refused("the dispatch was not answered".to_owned())),
+            Err(error) => Err(refused(error.msg)),
+        }
+    }
+
+    /// Takes a dispatch back; its jobs are terminated. One that is gone is no fault.
+    pub(crate) fn worker_dismiss(&self, room: MeetingId, dispatch: &str) {
+        if let Some(embedded) = self.inner.rooms.embedded.get() {
+            embedded.workers.with(self, |workers, now| {
+                // The room may have ended, and its dispatches with it.
+                let _ = workers.delete_dispatch(&room.to_string(), dispatch, now);
+            });
+        }
+    }
+
     /// A worker connects (`/agent`).
     ///
     /// # Errors

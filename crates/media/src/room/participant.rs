@@ -145,15 +145,15 @@ impl Budget {
     const BURST: f64 = 500.0;
     const PER_SECOND: f64 = 100.0;
 
-    /// Takes one; false when the client asks more than a person's client ever does.
-    pub(crate) fn take(&mut self, now: Instant) -> bool {
+    /// Takes what a request costs; false when the client asks more than a person's client ever does.
+    pub(crate) fn take(&mut self, cost: f64, now: Instant) -> bool {
         let passed = now.saturating_duration_since(self.at).as_secs_f64();
         self.at = now;
         self.tokens = (self.tokens + passed * Self::PER_SECOND).min(Self::BURST);
-        if self.tokens < 1.0 {
+        if self.tokens < cost {
             return false;
         }
-        self.tokens -= 1.0;
+        self.tokens -= cost;
         true
     }
 }

@@ -28,7 +28,7 @@ impl Room {
             return;
         }
         participant.last_signal_at = step.now;
-        if !participant.budget.take(step.now) {
+        if !participant.budget.take(cost(&request), step.now) {
             tracing::debug!(participant = participant.sid(), "too many signal messages");
             self.remove(key, DisconnectReason::StateMismatch, true, step);
             return;
@@ -342,5 +342,14 @@ impl Room {
         };
         change(track);
         self.announce(key, false);
+    }
+}
+
+/// What a request takes of the budget: descriptions are work for milliseconds, and a client waits for the
+/// answer to one before it sends the next.
+fn cost(request: &Request) -> f64 {
+    match request {
+        Request::Offer(_) | Request::Answer(_) => 5.0,
+        _ => 1.0,
     }
 }

@@ -102,6 +102,10 @@ struct AgentBody {
     memory_scopes: Option<Vec<MemoryScope>>,
     /// When its name is mentioned, when absent.
     address_policy: Option<AddressPolicy>,
+    /// The LiveKit agent name of the worker that does its work, empty for workers without a name;
+    /// this server does, when absent.
+    #[schema(max_length = 100)]
+    worker: Option<String>,
     quotas: Option<AgentQuotasBody>,
     /// Whether it joins its owner's next meetings by itself.
     #[serde(default)]
@@ -133,6 +137,9 @@ struct AgentPatchBody {
     #[serde(default, deserialize_with = "patch_field")]
     #[schema(value_type = Option<AddressPolicy>)]
     address_policy: Option<Option<AddressPolicy>>,
+    #[serde(default, deserialize_with = "patch_field")]
+    #[schema(value_type = Option<String>, max_length = 100)]
+    worker: Option<Option<String>>,
     #[serde(default, deserialize_with = "patch_field")]
     #[schema(value_type = Option<AgentQuotasBody>)]
     quotas: Option<Option<AgentQuotasBody>>,
@@ -278,6 +285,7 @@ async fn create(
             tools: body.tools,
             memory_scopes: Vec::new(),
             address_policy: body.address_policy,
+            worker: body.worker,
             quotas: body.quotas.map(AgentQuotas::from).unwrap_or_default(),
         },
         memory_scopes: body.memory_scopes.map(scope_words),
@@ -317,6 +325,7 @@ async fn update(
         tools: body.tools,
         memory_scopes: body.memory_scopes.map(scope_words),
         address_policy: body.address_policy,
+        worker: body.worker,
         quotas: body.quotas.map(|quotas| quotas.map(AgentQuotas::from)),
         auto_join: body.auto_join,
     };

@@ -16,10 +16,12 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
 use meetmind_app::App;
 use meetmind_media::service::{HttpAnswer, HttpRequest, MAX_BODY_BYTES};
+use meetmind_media::signal::frames::MAX_FRAME_BYTES;
 use meetmind_media::signal::join::{Refusal, Route};
 
-/// The largest frame a client may send, in bytes: metadata at its limit, in JSON.
-const FRAME_MAX: usize = 2 * 1024 * 1024;
+/// The largest frame that is read at all, in bytes: what is larger than allowed by less than this is told why it
+/// is closed, more is cut off.
+const FRAME_MAX: usize = 2 * MAX_FRAME_BYTES;
 
 pub(crate) fn router() -> Router<App> {
     Router::new()

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
 use meetmind_app::{App, WorkerSocket};
 use meetmind_media::Session;
-use meetmind_media::signal::frames::{Frame, FrameCodec};
+use meetmind_media::signal::frames::{Frame, FrameCodec, FrameError};
 use tokio::time::timeout;
 
 /// How long a write may wait for the client.
@@ -77,7 +77,11 @@ pub(super) async fn signal(app: App, mut socket: WebSocket, mut session: Session
                     Ok(None) => continue,
                     Err(error) => {
                         tracing::debug!(%error, "a signal frame cannot be read");
-                        return close(socket, 1007, "the frame cannot be read").await;
+                        let (code, reason) = match error {
+                            FrameError::TooLarge(_) => (1009, "the frame is too large"),
+                            FrameError::Malformed => (1007, "the frame cannot be read"),
+                        };
+                        return close(socket, code, reason).await;
                     }
                 };
                 if session.send(request).is_err() {

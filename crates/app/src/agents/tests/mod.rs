@@ -6,6 +6,7 @@ mod lifecycle;
 mod quotas;
 mod rights;
 mod takeover;
+mod workers;
 
 use std::time::Duration;
 

@@ -50,6 +50,19 @@ fn a_flood_of_requests_ends_the_session() {
 }
 
 #[test]
+fn a_flood_of_offers_ends_the_session() {
+    for single in [true, false] {
+        let reason = beside(single, |world, eve| {
+            let sdp = world.client(eve).first_offer.clone();
+            for _ in 0..200 {
+                world.signal(eve, offer(sdp.clone()));
+            }
+        });
+        assert_eq!(reason, Some(DisconnectReason::StateMismatch));
+    }
+}
+
+#[test]
 fn a_busy_client_within_its_budget_stays() {
     let reason = beside(true, |world, eve| {
         for n in 0..400 {
@@ -181,6 +194,28 @@ fn who_never_answers_an_offer_is_closed_with_a_reason() {
         }
     });
     assert_eq!(reason, Some(DisconnectReason::MediaFailure));
+}
+
+#[test]
+fn who_never_connects_its_media_is_closed_with_a_reason() {
+    let mut world = World::new();
+    let ada = world.join("ada", true);
+    for single in [true, false] {
+        let name = if single { "one" } else { "two" };
+        let eve = world
+            .enter(super::kit::Guest::new(name, single))
+            .expect("let in");
+        world.client(eve).up.loss = 1.0;
+        for n in 0..25 {
+            for client in [ada, eve] {
+                world.signal(client, Request::Ping(n));
+            }
+            world.run(1.0);
+        }
+        let reason = world.client(eve).left().map(|it| it.reason());
+        assert_eq!(reason, Some(DisconnectReason::ConnectionTimeout));
+    }
+    assert!(world.client(ada).left().is_none());
 }
 
 #[test]

@@ -47,6 +47,21 @@ fn who_goes_is_gone_for_the_others_and_its_tracks_with_it() {
 }
 
 #[test]
+fn the_same_identity_again_puts_the_first_out() {
+    let mut world = World::new();
+    let (first, ben) = (world.join("ada", true), world.join("ben", true));
+    let second = world.join("ada", false);
+    assert_eq!(
+        reason(&mut world, first),
+        Some(DisconnectReason::DuplicateIdentity)
+    );
+    assert_eq!(reason(&mut world, second), None);
+    let sid = world.client(second).sid();
+    let seen = world.client(ben).sees("ada").expect("seen");
+    assert_eq!((seen.state(), &seen.sid), (State::Active, &sid));
+}
+
+#[test]
 fn a_full_room_refuses_and_lets_in_again_when_somebody_went() {
     let mut world = World::new();
     let guest = |identity| {
@@ -75,6 +90,31 @@ fn nobody_sees_or_counts_who_is_hidden() {
     assert!(world.client(spy).heard(&track).len() > 30);
     world.say(spy, Request::Leave(proto::LeaveRequest::default()));
     assert!(world.client(ada).sees("spy").is_none());
+}
+
+#[test]
+fn a_resumed_signal_keeps_the_media_and_tells_what_was_missed() {
+    for single in [true, false] {
+        let mut world = World::new();
+        let (ada, ben) = (world.join("ada", single), world.join("ben", true));
+        let track = world.speak(ben, "mic");
+        world.run(1.0);
+        world.cut(ada);
+        let late = world.join("late", true);
+        let before = world.client(ada).heard(&track).len();
+        world.run(1.0);
+        let during = world.client(ada).heard(&track).len() - before;
+        assert!(during > 40, "media went on: {during}");
+        world.client(ada).said.clear();
+        world.resume(ada);
+        let said = &world.client(ada).said;
+        assert!(matches!(said[0], Message::Reconnect(_)), "{:?}", said[0]);
+        assert!(said.iter().any(|it| matches!(it, Message::RefreshToken(_))));
+        assert!(world.client(ada).sees("late").is_some());
+        let new = world.speak(late, "mic");
+        world.run(1.0);
+        assert!(world.client(ada).heard(&new).len() > 30, "single: {single}");
+    }
 }
 
 #[test]

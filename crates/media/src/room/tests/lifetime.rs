@@ -23,6 +23,16 @@ fn create(world: &mut World, empty_timeout: u32) -> proto::Room {
 }
 
 #[test]
+fn a_room_nobody_enters_closes_after_its_time() {
+    let mut world = World::new();
+    create(&mut world, 30);
+    world.run(29.0);
+    assert_eq!(world.rooms().len(), 1);
+    world.run(2.0);
+    assert_eq!(world.rooms().len(), 0);
+}
+
+#[test]
 fn a_room_everybody_left_closes_after_its_other_time_unless_somebody_comes() {
     let mut world = World::new();
     let sid = create(&mut world, 300).sid;

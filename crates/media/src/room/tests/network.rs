@@ -175,6 +175,69 @@ fn a_new_viewer_begins_with_what_its_line_carries() {
 }
 
 #[test]
+fn a_client_that_moves_to_another_address_is_heard_on() {
+    for single in [true, false] {
+        let mut world = World::new();
+        let (ada, ben) = (world.join("ada", single), world.join("ben", single));
+        let (of_ada, of_ben) = (world.speak(ada, "mic"), world.speak(ben, "mic"));
+        world.run(2.0);
+        world.client(ada).rebind();
+        world.run(8.0);
+        let before = [
+            world.client(ben).heard(&of_ada).len(),
+            world.client(ada).heard(&of_ben).len(),
+        ];
+        world.run(2.0);
+        let after = [
+            world.client(ben).heard(&of_ada).len(),
+            world.client(ada).heard(&of_ben).len(),
+        ];
+        for (before, after) in before.into_iter().zip(after) {
+            assert!(after > before + 90, "{before} to {after}, single: {single}");
+        }
+    }
+}
+
+#[test]
+fn a_viewer_that_changes_the_size_again_and_again_sees_no_freeze() {
+    use livekit_protocol::VideoQuality;
+    use livekit_protocol::signal_request::Message as Request;
+    for single in [true, false] {
+        let mut world = World::new();
+        let (ada, ben) = (world.join("ada", true), world.join("ben", single));
+        let track = world.show(ada, "cam", &LAYERS);
+        world.run(8.0);
+        world.client(ben).got.clear();
+        let qualities = [VideoQuality::Low, VideoQuality::High, VideoQuality::Medium];
+        for quality in qualities.repeat(4) {
+            let setting = proto::UpdateTrackSettings {
+                track_sids: vec![track.clone()],
+                quality: quality as i32,
+                ..proto::UpdateTrackSettings::default()
+            };
+            world.say(ben, Request::TrackSetting(setting));
+            world.run(1.7);
+        }
+        let heard = world.client(ben).heard(&track);
+        let seen: std::collections::BTreeSet<u8> = heard.iter().map(|it| it.layer()).collect();
+        assert_eq!(seen.into_iter().collect::<Vec<_>>(), [0, 1, 2]);
+        let longest = heard.windows(2).map(|it| it[1].at - it[0].at).max();
+        let longest = longest.expect("pictures");
+        assert!(longest < Duration::from_millis(100), "frozen for {longest:?}");
+        for pair in heard.windows(2) {
+            let (one, next) = (&pair[0].packet, &pair[1].packet);
+            assert_eq!(*next.seq_no, *one.seq_no + 1, "a hole that asks for a packet");
+            let passed = next.header.timestamp.wrapping_sub(one.header.timestamp);
+            assert!(passed <= 9_000, "the picture's time jumps by {passed}");
+            // The first packet of another layer begins a keyframe: its partition's lowest bit is 0.
+            if pair[0].layer() != pair[1].layer() {
+                assert_eq!(next.payload[6] & 1, 0, "another layer without a keyframe");
+            }
+        }
+    }
+}
+
+#[test]
 fn keyframes_whose_packets_overtake_each_other_still_begin_the_picture() {
     let mut world = World::new();
     let (ada, ben) = (world.join("ada", true), world.join("ben", true));

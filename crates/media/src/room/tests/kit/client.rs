@@ -111,6 +111,8 @@ pub(in crate::room::tests) struct Client {
     rates: HashMap<String, Vec<u64>>,
     pending: Option<(SdpPendingOffer, u32)>,
     wanted: VecDeque<Change>,
+    /// What it offered when it came.
+    pub(in crate::room::tests) first_offer: String,
     offers: u32,
     again: bool,
     /// Whether offers of the server are answered.
@@ -147,6 +149,7 @@ impl Client {
             rates: HashMap::new(),
             pending: None,
             wanted: VecDeque::new(),
+            first_offer: String::new(),
             offers: 0,
             again: false,
             answers: true,
@@ -175,6 +178,7 @@ impl Client {
         let (offer, pending) = api.apply().expect("channels need an offer");
         client.offers = 1;
         client.pending = Some((pending, 1));
+        client.first_offer = offer.to_sdp_string();
         let first = description("offer", &offer.to_sdp_string(), 1);
         (client, first)
     }
@@ -485,9 +489,16 @@ impl Client {
         stream.request_keyframe(str0m::media::KeyframeRequestKind::Pli);
     }
 
+    /// From now on the server sees the client elsewhere.
+    pub(in crate::room::tests) fn rebind(&mut self) {
+        for peer in self.peers() {
+            let port = peer.outer.port() + 1_000;
+            peer.outer.set_port(port);
+        }
+    }
+
     pub(super) fn receive(&mut self, flight: &Flight, now: Instant) -> bool {
-        let peer = self.peers().find(|it| it.outer == flight.to && !it.down);
-        if let Some(peer) = peer {
+        for peer in self.peers().filter(|it| it.outer == flight.to && !it.down) {
             let inner = peer.inner;
             if let Ok(receive) = Receive::new(Protocol::Udp, flight.from, inner, &flight.bytes) {
                 let input = Input::Receive(now, receive);
