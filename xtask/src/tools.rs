@@ -171,6 +171,19 @@ impl Required {
         }
     }
 
+    /// The outcome of a step that ran without some of its tests for want of these tools: all are named, and
+    /// one that must be here fails it.
+    pub(crate) fn all_missing(&self, tools: &[Tool]) -> Outcome {
+        let said: Vec<&str> = tools.iter().map(|tool| tool.missing()).collect();
+        if said.is_empty() {
+            Outcome::Passed
+        } else if tools.iter().any(|tool| self.0.contains(tool)) {
+            Outcome::Failed(format!("{} (required here)", said.join("; ")))
+        } else {
+            Outcome::Skipped(format!("ran without some tests: {}", said.join("; ")))
+        }
+    }
+
     /// Lists what is here and fails on what must be and is not.
     pub(crate) fn check(&self, workspace: &Workspace) -> Outcome {
         let mut lacking = Vec::new();

@@ -40,6 +40,15 @@ async def until(condition, what: str, within_s: float = 15):
     return result
 
 
+async def until_async(ask, wanted, within_s: float = 15):
+    """Asks until the answer is what is wanted."""
+    deadline = time.monotonic() + within_s
+    while (answer := await ask()) != wanted:
+        if time.monotonic() > deadline:
+            raise AssertionError(f"within {within_s} s not {wanted}: {answer}")
+        await asyncio.sleep(0.02)
+
+
 def token(identity: str, room: str, *, config=None, ttl_s: float = 600, secret: str = LIVEKIT_SECRET, **grants) -> str:
     """A token as an application signs it."""
     grants = {"room_join": True, "can_update_own_metadata": True} | grants

@@ -87,15 +87,20 @@ async def test_who_floods_with_offers_is_sent_away_with_the_reason(gathering):
             await socket.recv()
             offer = wire.SignalRequest(offer=wire.SessionDescription(type="offer", sdp="v=0\r\n"))
             reasons = []
+
+            async def read():
+                async for frame in socket:
+                    said = wire.SignalResponse.FromString(frame)
+                    if said.HasField("leave"):
+                        reasons.append(said.leave.reason)
+
+            reader = asyncio.create_task(read())
             try:
                 for _ in range(500):
                     await socket.send(offer.SerializeToString())
-                while True:
-                    said = wire.SignalResponse.FromString(await asyncio.wait_for(socket.recv(), 10))
-                    if said.HasField("leave"):
-                        reasons.append(said.leave.reason)
             except ConnectionClosed:
                 pass
+            await asyncio.wait_for(reader, 10)
             assert reasons == [DisconnectReason.STATE_MISMATCH]
 
 

@@ -19,6 +19,7 @@ use str0m::net::{Protocol, Receive, TcpType};
 use str0m::rtp::{RtpWrite, Ssrc};
 use str0m::{Candidate, Event, Input, Output, Rtc, RtcConfig, RtcError};
 
+use super::moves::{self, Whereabouts};
 use crate::driver::{Datagram, Outbox, Path};
 use crate::room::STATS_EVERY;
 
@@ -102,6 +103,7 @@ pub(crate) struct Connection {
     key: ConnectionKey,
     /// Where checks of the client were accepted from, newest last.
     paths: Vec<Path>,
+    whereabouts: Whereabouts,
     rtc: Rtc,
     deadline: Instant,
     /// Packets were written that the last drain has not seen.
@@ -145,6 +147,7 @@ impl Connection {
         Self {
             key,
             paths: Vec::new(),
+            whereabouts: Whereabouts::default(),
             rtc,
             deadline: now,
             unsent: false,
@@ -192,6 +195,11 @@ impl Connection {
         if let Err(error) = self.change(now, out, |rtc| rtc.handle_input(input)) {
             self.failed.get_or_insert(error);
         }
+        if let Some(left) = self.whereabouts.hear(datagram.path, datagram.bytes, now) {
+            for candidate in moves::candidates(&left) {
+                self.change(now, out, |rtc| rtc.direct_api().invalidate_candidate(&candidate));
+            }
+        }
         true
     }
 
@@ -225,7 +233,7 @@ impl Connection {
         }
     }
 
-    /// What happened since the last call, oldest first.
+    /// What happened, oldest first.
     pub(crate) fn next_event(&mut self) -> Option<Event> {
         self.events.pop_front()
     }

@@ -1,6 +1,7 @@
 //! One participant's connections: the only place that touches a str0m instance.
 
 mod connection;
+mod moves;
 mod sections;
 
 pub(crate) use connection::{

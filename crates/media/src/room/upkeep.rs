@@ -164,12 +164,21 @@ impl Room {
             if participant.signal.is_none() {
                 participant.gone_since.get_or_insert(now);
             }
-            if let Some(gone) = participant.gone_since {
-                if since(gone) > step.settings.reconnect_window {
-                    ended.push((participant.key, DisconnectReason::SignalClose, false));
-                }
-            } else if !participant.is_active() && since(participant.joined_at) > CONNECT_WITHIN {
+            let signals = participant.signal.is_some();
+            if signals && !participant.is_active() && since(participant.joined_at) > CONNECT_WITHIN
+            {
                 ended.push((participant.key, DisconnectReason::ConnectionTimeout, true));
+            } else if let Some(gone) = participant.gone_since {
+                // Who is there and whose media never connected has its own time, above.
+                let waits = signals && !participant.is_active();
+                if !waits && since(gone) > step.settings.reconnect_window {
+                    let reason = if signals {
+                        DisconnectReason::MediaFailure
+                    } else {
+                        DisconnectReason::SignalClose
+                    };
+                    ended.push((participant.key, reason, true));
+                }
             } else if participant
                 .pending_offer
                 .as_ref()

@@ -165,7 +165,7 @@ fn a_disabled_picture_stops_and_a_small_one_is_the_low_layer() {
     let qualities = &wanted.subscribed_codecs[0].qualities;
     assert!(qualities.iter().all(|it| !it.enabled), "{qualities:?}");
     world.say(ben, setting(proto::VideoQuality::High, false));
-    world.run(8.0);
+    world.run(20.0);
     assert_eq!(newest(&mut world), Some(2));
 }
 

@@ -28,6 +28,8 @@ pub(super) struct Peer {
     pub(super) outer: SocketAddr,
     pub(super) deadline: Instant,
     pub(super) down: bool,
+    /// A description was taken, which its clock has to hear of.
+    fresh: bool,
 }
 
 impl Peer {
@@ -40,12 +42,17 @@ impl Peer {
             outer: address,
             deadline: now,
             down: false,
+            fresh: false,
         }
     }
 
     fn drain(&mut self, now: Instant, air: &mut Vec<Flight>, events: &mut Vec<Event>) {
         if self.down {
             return;
+        }
+        if std::mem::take(&mut self.fresh) {
+            let passed = self.rtc.handle_input(Input::Timeout(now));
+            passed.expect("time passes");
         }
         for _ in 0..8 {
             let at = loop {
@@ -99,6 +106,7 @@ impl Got {
 pub(in crate::room::tests) struct Client {
     pub(in crate::room::tests) identity: String,
     pub(in crate::room::tests) id: SignalId,
+    sid: Option<String>,
     pub(super) signal: Option<mpsc::Receiver<proto::SignalResponse>>,
     /// Everything that the server said.
     pub(in crate::room::tests) said: Vec<Message>,
@@ -138,6 +146,7 @@ impl Client {
                 participant: 0,
                 generation: 0,
             },
+            sid: None,
             signal: None,
             said: Vec::new(),
             publisher: Peer::new(address(5000), now),
@@ -204,14 +213,7 @@ impl Client {
 
     /// The participant's own id.
     pub(in crate::room::tests) fn sid(&self) -> String {
-        self.said
-            .iter()
-            .rev()
-            .find_map(|message| match message {
-                Message::Join(join) => Some(join.participant.as_ref()?.sid.clone()),
-                _ => None,
-            })
-            .expect("joined")
+        self.sid.clone().expect("joined")
     }
 
     /// What the server knows a published track by.
@@ -393,6 +395,7 @@ impl Client {
                         let sdp = SdpAnswer::from_sdp_string(&answer.sdp).expect("an answer");
                         let api = self.publisher.rtc.sdp_api();
                         api.accept_answer(pending, sdp).expect("a fitting answer");
+                        self.publisher.fresh = true;
                         self.mids.extend(answer.mid_to_track_id.clone());
                     }
                 }
@@ -400,9 +403,13 @@ impl Client {
                     let subscriber = self.subscriber.as_mut().expect("two connections");
                     let sdp = SdpOffer::from_sdp_string(&offer.sdp).expect("an offer");
                     let answer = subscriber.rtc.sdp_api().accept_offer(sdp).expect("taken");
+                    subscriber.fresh = true;
                     self.mids.extend(offer.mid_to_track_id.clone());
                     let answer = description("answer", &answer.to_sdp_string(), offer.id);
                     replies.push(Request::Answer(answer));
+                }
+                Message::Join(join) => {
+                    self.sid = join.participant.as_ref().map(|it| it.sid.clone());
                 }
                 Message::MediaSectionsRequirement(needed) => {
                     for _ in 0..needed.num_audios {

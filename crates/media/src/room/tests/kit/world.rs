@@ -302,10 +302,8 @@ impl World {
                 .chain(self.clients.iter().map(Client::next))
                 .flatten()
                 .min()
-                .unwrap_or(until);
-            if next > until {
-                break;
-            }
+                .filter(|next| *next <= until);
+            let Some(next) = next else { break };
             stuck = if next <= self.now { stuck + 1 } else { 0 };
             assert!(stuck < 10_000, "time stands still");
             self.now = self.now.max(next);
