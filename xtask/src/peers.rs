@@ -42,7 +42,15 @@ pub(crate) fn test(
     pytest
         .current_dir(&workspace.root)
         // Most of the time they wait: three files side by side, each with a server of its own.
-        .args(["-m", "pytest", "tests/peers", "-n", "3", "--dist", "loadfile"])
+        .args([
+            "-m",
+            "pytest",
+            "tests/peers",
+            "-n",
+            "3",
+            "--dist",
+            "loadfile",
+        ])
         .env("AGENTS_PYTHON", agents)
         .envs(environment.iter().cloned());
     let mut lacking = Vec::new();

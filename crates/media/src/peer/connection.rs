@@ -197,7 +197,9 @@ impl Connection {
         }
         if let Some(left) = self.whereabouts.hear(datagram.path, datagram.bytes, now) {
             for candidate in moves::candidates(&left) {
-                self.change(now, out, |rtc| rtc.direct_api().invalidate_candidate(&candidate));
+                self.change(now, out, |rtc| {
+                    rtc.direct_api().invalidate_candidate(&candidate)
+                });
             }
         }
         true

@@ -87,7 +87,7 @@ async function flows(name, what) {
     // Another connection counts from zero.
     if (!start || now.audio.packets < start.audio.packets || now.video.frames < start.video.frames) start = now;
     return now.audio.packets - start.audio.packets > 20 && now.audio.energy > start.audio.energy && now.video.frames - start.video.frames > 5;
-  }, async () => `${name} hears and sees ${what}; at first ${JSON.stringify(start)}, now ${JSON.stringify(await peer.received())}`, 20_000);
+  }, async () => `${name} hears and sees ${what}; at first ${JSON.stringify(start)}, now ${JSON.stringify(await peer.received())}; ${what} has ${JSON.stringify(await peer.remote(what))}`, 20_000);
 }
 
 test('each page hears and sees the other', async () => {

@@ -346,7 +346,10 @@ async fn a_job_that_nobody_here_asked_for_is_a_run_of_an_agent_of_the_meetings_o
     let run = until(&room, run.id, RunState::Live).await;
     let agent = room.app().agent_get(&room.ctx(), run.agent_id).await;
     let agent = agent.expect("an agent").agent;
-    assert_eq!((agent.name.as_str(), agent.owner_id), ("visitor", room.meeting.owner_id));
+    assert_eq!(
+        (agent.name.as_str(), agent.owner_id),
+        ("visitor", room.meeting.owner_id)
+    );
     let ben = room.test.user("ben").await;
     let unseen = room.app().run_get(&room.test.ctx(&ben), run.id).await;
     assert_eq!(code(unseen), Code::NotFound);

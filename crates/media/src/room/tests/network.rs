@@ -223,10 +223,17 @@ fn a_viewer_that_changes_the_size_again_and_again_sees_no_freeze() {
         assert_eq!(seen.into_iter().collect::<Vec<_>>(), [0, 1, 2]);
         let longest = heard.windows(2).map(|it| it[1].at - it[0].at).max();
         let longest = longest.expect("pictures");
-        assert!(longest < Duration::from_millis(100), "frozen for {longest:?}");
+        assert!(
+            longest < Duration::from_millis(100),
+            "frozen for {longest:?}"
+        );
         for pair in heard.windows(2) {
             let (one, next) = (&pair[0].packet, &pair[1].packet);
-            assert_eq!(*next.seq_no, *one.seq_no + 1, "a hole that asks for a packet");
+            assert_eq!(
+                *next.seq_no,
+                *one.seq_no + 1,
+                "a hole that asks for a packet"
+            );
             let passed = next.header.timestamp.wrapping_sub(one.header.timestamp);
             assert!(passed <= 9_000, "the picture's time jumps by {passed}");
             // The first packet of another layer begins a keyframe: its partition's lowest bit is 0.

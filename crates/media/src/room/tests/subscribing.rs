@@ -164,9 +164,12 @@ fn a_disabled_picture_stops_and_a_small_one_is_the_low_layer() {
     let wanted = wanted.expect("told");
     let qualities = &wanted.subscribed_codecs[0].qualities;
     assert!(qualities.iter().all(|it| !it.enabled), "{qualities:?}");
+    // It comes back at once. How high depends on the estimate, which fell with what was sent.
+    let before = world.client(ben).got.len();
     world.say(ben, setting(proto::VideoQuality::High, false));
-    world.run(20.0);
-    assert_eq!(newest(&mut world), Some(2));
+    world.run(2.0);
+    let after = world.client(ben).got.len() - before;
+    assert!(after > 50, "{after} packets in two seconds");
 }
 
 #[test]
