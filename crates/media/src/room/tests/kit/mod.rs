@@ -2,6 +2,7 @@
 
 mod client;
 mod network;
+mod peer;
 mod source;
 mod world;
 
