@@ -1,9 +1,10 @@
 //! Backup and restore with the program itself.
 
-use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+
+use serde_json::Value;
 
 use crate::program::{Serving, meetmind, run, stderr, stdout};
 
