@@ -43,11 +43,13 @@ async fn close(mut socket: WebSocket, code: u16, reason: &'static str) {
         code,
         reason: Utf8Bytes::from_static(reason),
     };
-    // The other side may have gone already.
-    let _ = timeout(
-        Duration::from_secs(1),
-        socket.send(Message::Close(Some(frame))),
-    )
+    // The other side may have gone already. What it still sends is read away: a socket that is dropped with
+    // unread bytes resets the connection, and the reason would be lost on its way.
+    let _ = timeout(Duration::from_secs(1), async {
+        socket.send(Message::Close(Some(frame))).await?;
+        while let Some(Ok(_)) = socket.recv().await {}
+        Ok::<(), axum::Error>(())
+    })
     .await;
 }
 
