@@ -39,6 +39,12 @@ pub(crate) enum Command {
         /// Address and port; port 0 picks a free one
         #[arg(long, value_name = "ADDRESS:PORT")]
         listen: Option<SocketAddr>,
+        /// The port for sound and picture; 0 picks a free one
+        #[arg(long, value_name = "PORT")]
+        media_udp: Option<u16>,
+        /// The same over TCP, for networks that let no UDP through
+        #[arg(long, value_name = "PORT")]
+        media_tcp: Option<u16>,
     },
     /// Play meetings with an agent in the room, then ask about them
     Demo(DemoArgs),
@@ -130,6 +136,8 @@ pub(crate) struct ImportArgs {
 pub(crate) enum ConfigCommand {
     /// Only say whether it is valid
     Check,
+    /// Print the address and key pair of the LiveKit server inside, for servers and agents of yours
+    Livekit,
     /// Make a new key for signing tokens; a running server takes it at its next start
     RotateKey {
         /// Let nothing count that was signed with the present key: for one that others may have

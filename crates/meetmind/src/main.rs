@@ -34,6 +34,11 @@ fn main() -> ExitCode {
         eprintln!("error: another crypto provider is installed");
         return ExitCode::FAILURE;
     }
+    if !matches!(cli.command, Command::Serve { .. }) {
+        // `meetmind openapi | head`: a reader that has seen enough ends a command as it ends any
+        // other program. A server goes on without its reader.
+        sigpipe::reset();
+    }
     match run(cli) {
         Ok(code) => code,
         Err(error) => {
@@ -56,10 +61,20 @@ fn run(cli: Cli) -> Result<ExitCode> {
     }
     let bars = !cli.shared.no_progress;
     match cli.command {
-        Command::Serve { listen } => {
-            if let Some(listen) = listen {
-                sources.flags.push(("listen", listen.to_string()));
-            }
+        Command::Serve {
+            listen,
+            media_udp,
+            media_tcp,
+        } => {
+            let flags = [
+                ("listen", listen.map(|it| it.to_string())),
+                ("media.udp_port", media_udp.map(|it| it.to_string())),
+                ("media.tcp_port", media_tcp.map(|it| it.to_string())),
+            ];
+            let given = flags
+                .into_iter()
+                .filter_map(|(key, value)| Some((key, value?)));
+            sources.flags.extend(given);
             serve::serve(&sources)
         }
         Command::Demo(args) => blocking(demo::demo(sources, args)),
@@ -71,6 +86,9 @@ fn run(cli: Cli) -> Result<ExitCode> {
             match command {
                 Some(ConfigCommand::RotateKey { forget }) => {
                     return blocking(people::rotate_key(&sources, forget));
+                }
+                Some(ConfigCommand::Livekit) => {
+                    return blocking(people::livekit(&sources));
                 }
                 Some(ConfigCommand::Check) => println!("the configuration is valid"),
                 None => print!("{}", config::show(&sources)?),

@@ -102,8 +102,16 @@ impl App {
         })
     }
 
-    /// The key pair that this instance made for itself; it is made on the first start.
-    async fn own_key_pair(&self) -> Result<(String, String)> {
+    /// Where clients of the server inside connect, for whoever signs tokens with its key pair.
+    pub fn rooms_url(&self) -> String {
+        socket_url(&self.settings().public_url)
+    }
+
+    /// The key pair that this instance made for itself; it is made when it is first asked for.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn own_key_pair(&self) -> Result<(String, String)> {
         const NAME: &str = "livekit_key_pair";
         if let Some(stored) = self.store().instance_get(NAME).await?
             && let Some((key, secret)) = stored.split_once(' ')

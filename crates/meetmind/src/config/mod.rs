@@ -286,7 +286,17 @@ impl Config {
         })
     }
 
-    /// The operator's own key pair for the server inside.
+    /// The LiveKit server used instead of the one inside, and its key pair.
+    pub(crate) fn livekit_cluster(&self) -> Option<(String, (String, String))> {
+        let LiveKit {
+            url,
+            api_key,
+            api_secret,
+        } = &self.livekit;
+        (!url.is_empty()).then(|| (url.clone(), (api_key.clone(), api_secret.clone())))
+    }
+
+    /// The key pair that the server inside is told to use.
     pub(crate) fn livekit_pair(&self) -> Option<(String, String)> {
         let LiveKit {
             api_key,
