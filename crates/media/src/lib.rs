@@ -15,7 +15,9 @@ mod server;
 pub mod service;
 mod shard;
 pub mod signal;
+pub mod stun;
 pub mod token;
+pub mod turn;
 pub mod webhook;
 
 pub use server::{
