@@ -1,11 +1,13 @@
 //! The process: flags, configuration, logs, start, drain, doctor, demo.
 
+mod accept;
 mod api;
 mod backup;
 mod cli;
 mod config;
 mod data_dir;
 mod demo;
+mod dial;
 mod doctor;
 mod import;
 mod loadtest;
@@ -14,7 +16,9 @@ mod people;
 mod progress;
 mod serve;
 mod server;
+mod streams;
 mod terminal;
+mod tls;
 
 use std::process::ExitCode;
 
@@ -56,9 +60,18 @@ fn run(cli: Cli) -> Result<ExitCode> {
     }
     let bars = !cli.shared.no_progress;
     match cli.command {
-        Command::Serve { listen } => {
-            if let Some(listen) = listen {
+        Command::Serve(args) => {
+            if let Some(listen) = args.listen {
                 sources.flags.push(("listen", listen.to_string()));
+            }
+            for (key, file) in [("tls.cert", args.tls_cert), ("tls.key", args.tls_key)] {
+                if let Some(file) = file {
+                    let file = file.to_string_lossy().into_owned();
+                    sources.flags.push((key, file));
+                }
+            }
+            if let Some(mode) = args.tls {
+                sources.flags.push(("tls.mode", mode));
             }
             serve::serve(&sources)
         }
