@@ -8,6 +8,7 @@ pub mod agents;
 pub mod audio;
 pub mod driver;
 pub mod forward;
+pub mod hostile;
 mod peer;
 pub mod record;
 pub mod room;

@@ -119,6 +119,15 @@ pub(crate) async fn accept(port: Port, mut stopped: watch::Receiver<bool>) {
                             serve(&http, TokioIo::new(stream), service, stopped).await;
                         }
                         Ok(Arrival::Plain(stream)) => {
+                            // No client takes a self-signed certificate for the relay: it asks without TLS.
+                            let mut first = [0];
+                            if let Some(relay) = relay
+                                && stream.peek(&mut first).await.is_ok()
+                                && is_turn(first[0])
+                            {
+                                relay.serve(Counted::new(stream, place), peer);
+                                return;
+                            }
                             let service = service(tls.plain(), peer, place_of);
                             serve(&http, TokioIo::new(stream), service, stopped).await;
                         }

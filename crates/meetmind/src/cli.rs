@@ -41,11 +41,7 @@ pub(crate) enum Command {
     /// Bring transcripts in: JSON, WebVTT, SRT, text, Markdown
     Import(ImportArgs),
     /// Check the set-up and say how to mend it
-    Doctor {
-        /// Also call the configured addresses
-        #[arg(long)]
-        network: bool,
-    },
+    Doctor(DoctorArgs),
     /// Show the settings in force and where they came from
     Config {
         #[command(subcommand)]
@@ -100,6 +96,30 @@ pub(crate) struct ServeArgs {
     /// Its private key, PEM
     #[arg(long, value_name = "FILE")]
     pub(crate) tls_key: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// Also call the configured addresses, and go a client's way to this server hop by hop
+    #[arg(long)]
+    pub(crate) network: bool,
+    /// Go the way to another server instead, with nothing of this machine's set-up
+    #[arg(long, value_name = "URL", requires = "network")]
+    pub(crate) url: Option<String>,
+    /// That server's API key
+    #[arg(long, value_name = "KEY", env = "LIVEKIT_API_KEY")]
+    pub(crate) api_key: Option<String>,
+    /// Its secret
+    #[arg(
+        long,
+        value_name = "SECRET",
+        env = "LIVEKIT_API_SECRET",
+        hide_env_values = true
+    )]
+    pub(crate) api_secret: Option<String>,
+    /// One JSON document instead of lines
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -77,7 +77,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         }
         Command::Demo(args) => blocking(demo::demo(sources, args)),
         Command::Import(args) => blocking(import::import(&sources, args, bars)),
-        Command::Doctor { network } => blocking(doctor::doctor(&sources, network)),
+        Command::Doctor(args) => blocking(doctor::doctor(&sources, args)),
         Command::Config { command } => {
             // A configuration that cannot work is said first: the list below would be of no use.
             let config = Config::load(&sources)?;

@@ -1,5 +1,7 @@
 //! The relay as a client sees it, message by message.
 
+use std::time::Duration;
+
 use super::*;
 
 const PEER: &str = "192.0.2.10:7882";
@@ -244,7 +246,8 @@ fn what_nobody_refreshes_ends_and_leaves_nothing_behind() {
     assert!(scene.relay.relayed.is_empty() && scene.relay.users.is_empty());
     assert!(scene.relay.addresses.is_empty());
     let again = {
-        scene.transactions += 10;
+        let secret = TurnSecret::new(b"a secret of the relay");
+        scene.credentials = secret.credentials("PA_me", scene.time.wall_s + 60);
         scene.allocate()
     };
     assert_ne!(again, relayed, "numbers come back late");

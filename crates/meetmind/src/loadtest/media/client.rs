@@ -22,6 +22,7 @@ use url::Url;
 use super::peer::Peer;
 use super::receive::{Arrived, Stream, Tally};
 use super::source::{LAYERS, Source};
+use super::trace::Trace;
 use crate::dial::{self, Socket};
 
 /// Everybody is being let in.
@@ -29,9 +30,11 @@ pub(super) const JOINING: u8 = 0;
 /// What arrives counts.
 pub(super) const MEASURING: u8 = 1;
 /// What is on its way still counts, new packets do not.
-pub(super) const RESUMING: u8 = 2;
+pub(super) const ENDING: u8 = 2;
+/// Nothing counts; some lose their signal connection and come back.
+pub(super) const RESUMING: u8 = 3;
 /// Everybody leaves.
-pub(super) const LEAVING: u8 = 3;
+pub(super) const LEAVING: u8 = 4;
 
 /// How long a step of joining may take.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -47,6 +50,8 @@ pub(super) struct Shared {
     pub(super) url: Url,
     pub(super) epoch: Instant,
     pub(super) phase: AtomicU8,
+    /// When counting ended, µs after `epoch`: what was sent later does not count.
+    pub(super) ended_us: AtomicU64,
     /// Clients that receive everything they should.
     pub(super) ready: AtomicU64,
     /// Packets sent while counting.
@@ -243,7 +248,6 @@ impl Client {
             .await;
         self.publisher.rtc.disconnect();
         self.subscriber.rtc.disconnect();
-        self.finish();
         Ok(self.outcome)
     }
 
@@ -288,8 +292,15 @@ impl Client {
     fn on_event(&mut self, event: Event) {
         match event {
             Event::RtpPacket(packet) if !packet.payload.is_empty() => {
+                if self.phase > ENDING {
+                    return;
+                }
                 let now = packet.timestamp;
                 let ssrc = packet.header.ssrc;
+                let ended_us = self.shared.ended_us.load(Ordering::Relaxed);
+                if Trace::read(&packet.payload).is_some_and(|it| it.sent_us > ended_us) {
+                    return;
+                }
                 if !self.streams.contains_key(&ssrc) {
                     let Some(is_video) = kind_of(&mut self.subscriber, ssrc) else {
                         return;
@@ -298,9 +309,6 @@ impl Client {
                         .media
                         .get_or_insert(now.saturating_duration_since(self.began));
                     self.streams.insert(ssrc, (Stream::new(is_video), is_video));
-                }
-                if self.phase > MEASURING {
-                    return;
                 }
                 let Some((stream, _)) = self.streams.get_mut(&ssrc) else {
                     return;
@@ -361,7 +369,7 @@ impl Client {
                 stream.restart();
             }
         }
-        if self.phase == MEASURING {
+        if phase > ENDING && self.phase <= ENDING {
             self.finish();
         }
         self.phase = phase;
@@ -369,7 +377,8 @@ impl Client {
 
     /// Adds up the streams.
     fn finish(&mut self) {
-        let now = Instant::now();
+        let ended = Duration::from_micros(self.shared.ended_us.load(Ordering::Relaxed));
+        let now = self.shared.epoch + ended;
         let arrived = self.streams.len();
         for (_, (stream, is_video)) in self.streams.drain() {
             let tally = stream.finish(now);
@@ -379,9 +388,7 @@ impl Client {
                 self.outcome.audio.merge(&tally);
             }
         }
-        if self.phase == MEASURING {
-            self.outcome.missing = self.role.expects.saturating_sub(arrived) as u64;
-        }
+        self.outcome.missing = self.role.expects.saturating_sub(arrived) as u64;
     }
 
     /// Loses the signal connection and comes back, as a client does whose network changed.

@@ -20,7 +20,7 @@ use meetmind_media::{RoomGrant, access_token};
 use tokio::task::LocalSet;
 
 use crate::cli::MediaLoadArgs;
-use client::{JOINING, LEAVING, MEASURING, Outcome, RESUMING, Role, Shared};
+use client::{ENDING, JOINING, LEAVING, MEASURING, Outcome, RESUMING, Role, Shared};
 use report::{Report, Sums};
 use server::Measured;
 
@@ -51,6 +51,7 @@ pub(crate) async fn media(args: MediaLoadArgs) -> Result<ExitCode> {
         url: measured.url.clone(),
         epoch: Instant::now(),
         phase: AtomicU8::new(JOINING),
+        ended_us: AtomicU64::new(u64::MAX >> 1),
         ready: AtomicU64::new(0),
         sent: AtomicU64::new(0),
         sound: source::sound()?.into(),
@@ -73,6 +74,9 @@ pub(crate) async fn media(args: MediaLoadArgs) -> Result<ExitCode> {
     shared.phase.store(MEASURING, Ordering::Relaxed);
     tokio::time::sleep(Duration::from_secs(args.seconds)).await;
     let ended = (measured.usage(), started.1.elapsed());
+    let ended_us = shared.epoch.elapsed().as_micros() as u64;
+    shared.ended_us.store(ended_us, Ordering::Relaxed);
+    shared.phase.store(ENDING, Ordering::Relaxed);
     tokio::time::sleep(GRACE).await;
     shared.phase.store(RESUMING, Ordering::Relaxed);
     tokio::time::sleep(RESUME_MAX).await;
