@@ -21,7 +21,9 @@ use crate::signal::join::{Route, parse};
 use crate::signal::sdp;
 use crate::stun::{Class, Message, Writer, attribute, method};
 use crate::token::{ApiKey, ApiKeys, Claims};
-use crate::turn::{Client, Outcome, REALM, Relay, Time, TurnSecret, Way, frame_length, long_term_key};
+use crate::turn::{
+    Client, Outcome, REALM, Relay, Time, TurnSecret, Way, frame_length, long_term_key,
+};
 use crate::{RoomGrant, webhook};
 
 /// One door.
@@ -39,10 +41,14 @@ pub const DOORS: [(&str, Door); 6] = [
 
 /// The moment at which the seeds' tokens are valid.
 const NOW: Timestamp = Timestamp::from_micros(1_700_000_000_000_000);
-const MEDIA: SocketAddr =
-    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 10)), 7882);
-const CLIENT: SocketAddr =
-    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::new(198, 51, 100, 7)), 4_000);
+const MEDIA: SocketAddr = SocketAddr::new(
+    std::net::IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 10)),
+    7882,
+);
+const CLIENT: SocketAddr = SocketAddr::new(
+    std::net::IpAddr::V4(std::net::Ipv4Addr::new(198, 51, 100, 7)),
+    4_000,
+);
 const WALL_S: u64 = 1_700_000_000;
 const USERNAME_END_S: u64 = WALL_S + 3_600;
 
@@ -57,7 +63,10 @@ fn keys() -> ApiKeys {
 /// Frames of the signal connection and of workers, binary and text; descriptions of sessions.
 pub fn signal(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes).into_owned();
-    for frame in [Frame::Binary(bytes.to_vec().into()), Frame::Text(text.clone())] {
+    for frame in [
+        Frame::Binary(bytes.to_vec().into()),
+        Frame::Text(text.clone()),
+    ] {
         let mut codec = FrameCodec::default();
         if let Ok(Some(request)) = codec.decode_request(&frame) {
             // What was understood can be said again.
@@ -81,7 +90,14 @@ pub fn join(bytes: &[u8]) {
     let authorization = seed_token().map(|token| format!("Bearer {token}"));
     let inner = URL_SAFE_NO_PAD.encode(bytes);
     for query in [text.into_owned(), format!("join_request={inner}")] {
-        let _ = parse(Route::V1, &query, authorization.as_deref(), true, &keys(), NOW);
+        let _ = parse(
+            Route::V1,
+            &query,
+            authorization.as_deref(),
+            true,
+            &keys(),
+            NOW,
+        );
     }
 }
 
@@ -131,9 +147,15 @@ pub fn payload(bytes: &[u8]) {
         }
     }
     let _ = Vp8Header::parse(rest).is_some();
-    let _ = (bitstream::vp8_key_frame(rest), bitstream::vp9_key_frame(rest));
+    let _ = (
+        bitstream::vp8_key_frame(rest),
+        bitstream::vp9_key_frame(rest),
+    );
     let _ = bitstream::h264_size(rest);
-    let _ = (red::unwrap_red(rest).is_some(), opus::packet_facts(rest).is_ok());
+    let _ = (
+        red::unwrap_red(rest).is_some(),
+        opus::packet_facts(rest).is_ok(),
+    );
 }
 
 /// The relay: as a stranger, and as somebody who has an allocation. Cuts a stream into frames first.
@@ -261,8 +283,13 @@ pub fn seeds(door: &str) -> Vec<Vec<u8>> {
             vec![0x81, 200, 0, 6, 0, 0, 0, 1],
         ],
         "payload" => vec![
-            vec![20, 0xff, 0x90, 0xe0, 0x80, 1, 1, 0x20, 0x10, 2, 0, 0x9d, 1, 0x2a, 64, 0, 48, 0, 1, 2, 3],
-            vec![8, 1, 0x67, 0x42, 0, 0x1f, 0x95, 0xa8, 0x14, 1, 0x65, 0x88, 0x80, 0x10],
+            vec![
+                20, 0xff, 0x90, 0xe0, 0x80, 1, 1, 0x20, 0x10, 2, 0, 0x9d, 1, 0x2a, 64, 0, 48, 0, 1,
+                2, 3,
+            ],
+            vec![
+                8, 1, 0x67, 0x42, 0, 0x1f, 0x95, 0xa8, 0x14, 1, 0x65, 0x88, 0x80, 0x10,
+            ],
             vec![16, 1, 0x8c, 0x80, 1, 0x82, 0x49, 0x83, 0x42, 0, 1],
             vec![9, 0, 0xef, 0, 0x10, 5, 0x6f, 1, 2, 3, 4, 5, 6],
         ],
@@ -347,6 +374,10 @@ mod tests {
             let frame = Frame::Binary(seed.clone().into());
             assert!(matches!(codec.decode_request(&frame), Ok(Some(_))));
         }
-        assert!(seeds("turn")[..4].iter().all(|seed| Message::read(seed).is_some()));
+        assert!(
+            seeds("turn")[..4]
+                .iter()
+                .all(|seed| Message::read(seed).is_some())
+        );
     }
 }

@@ -8,7 +8,7 @@ use super::{
     ALLOCATIONS, CHANNELS, Client, Outcome, PER_ADDRESS, PER_USER, PORTS, REALM, Relay, Time,
     credentials,
 };
-use crate::stun::{Message, TransactionId, Class, Writer, attribute, method};
+use crate::stun::{Class, Message, TransactionId, Writer, attribute, method};
 
 /// How long an allocation lives that nobody refreshes, and the most one may ask for.
 const LIFETIME: Duration = Duration::from_secs(600);
@@ -27,7 +27,12 @@ const STALE: Refused = (438, "Stale Nonce");
 const WRONG_USER: Refused = (441, "Wrong Credentials");
 
 impl Relay {
-    pub(super) fn request(&mut self, client: Client, message: &Message<'_>, time: Time) -> Outcome<'static> {
+    pub(super) fn request(
+        &mut self,
+        client: Client,
+        message: &Message<'_>,
+        time: Time,
+    ) -> Outcome<'static> {
         let (username, key) = match self.authenticate(&client, message, time) {
             Ok(known) => known,
             Err(refused) => {

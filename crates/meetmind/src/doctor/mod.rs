@@ -161,12 +161,7 @@ pub(crate) async fn doctor(sources: &Sources, args: DoctorArgs) -> Result<ExitCo
 }
 
 /// The way of a client to the server that runs on this data directory.
-async fn check_own(
-    report: &mut Report,
-    config: &Config,
-    folder: &Path,
-    served_at: Option<String>,
-) {
+async fn check_own(report: &mut Report, config: &Config, folder: &Path, served_at: Option<String>) {
     let url = if config.livekit.url.is_empty() {
         served_at
     } else {

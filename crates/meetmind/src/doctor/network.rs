@@ -75,7 +75,10 @@ async fn reach(report: &mut Report, target: &Target) -> Option<Box<dyn Wire>> {
     let place = match Place::of(&target.url) {
         Ok(place) => place,
         Err(error) => {
-            report.bad(&format!("address: {error}"), "Write it as https://meet.example.com.");
+            report.bad(
+                &format!("address: {error}"),
+                "Write it as https://meet.example.com.",
+            );
             return None;
         }
     };
@@ -150,7 +153,10 @@ async fn signalling(report: &mut Report, wire: Box<dyn Wire>, target: &Target) -
             true
         }
         Ok((status, _)) => {
-            report.bad(&format!("signal: /rtc/validate answers {status}, not 401"), MEND);
+            report.bad(
+                &format!("signal: /rtc/validate answers {status}, not 401"),
+                MEND,
+            );
             false
         }
         Err(error) => {
@@ -172,10 +178,14 @@ async fn validate(wire: Box<dyn Wire>, url: &Url) -> Result<(u16, bool)> {
             .header(hyper::header::HOST, host)
             .body(axum::body::Body::empty())?;
         let answer = sender.send_request(request).await?;
-        let open = answer.headers().contains_key(hyper::header::ACCESS_CONTROL_ALLOW_ORIGIN);
+        let open = answer
+            .headers()
+            .contains_key(hyper::header::ACCESS_CONTROL_ALLOW_ORIGIN);
         Ok((answer.status().as_u16(), open))
     };
-    timeout(dial::PATIENCE, asking).await.context("no answer in time")?
+    timeout(dial::PATIENCE, asking)
+        .await
+        .context("no answer in time")?
 }
 
 /// Checks every advertised address with a check of ICE.
@@ -283,6 +293,9 @@ mod tests {
         let private = mend_media("UDP", "10.0.0.5:7882".parse().expect("one"));
         assert!(private.contains("media.advertise") && private.contains("media.udp_port"));
         let public = mend_media("TCP", "203.0.113.5:7881".parse().expect("one"));
-        assert!(public.contains("7881") && public.contains("/tcp"), "{public}");
+        assert!(
+            public.contains("7881") && public.contains("/tcp"),
+            "{public}"
+        );
     }
 }

@@ -35,7 +35,11 @@ pub(super) fn mapped(answer: &[u8], key: &[u8]) -> Result<SocketAddr> {
 }
 
 /// Sends a datagram until its answer comes.
-pub(super) async fn ask_udp(to: SocketAddr, message: &[u8], transaction: [u8; 12]) -> Result<Vec<u8>> {
+pub(super) async fn ask_udp(
+    to: SocketAddr,
+    message: &[u8],
+    transaction: [u8; 12],
+) -> Result<Vec<u8>> {
     let any: SocketAddr = if to.is_ipv4() {
         ([0, 0, 0, 0], 0).into()
     } else {
@@ -88,12 +92,19 @@ pub(super) async fn ask_tcp(to: SocketAddr, message: &[u8]) -> Result<Vec<u8>> {
 }
 
 /// An allocation as a browser makes it: refused once for the nonce, then granted.
-pub(super) async fn allocate(url: &str, server: &proto::IceServer, trusted: Option<&Path>) -> Result<SocketAddr> {
+pub(super) async fn allocate(
+    url: &str,
+    server: &proto::IceServer,
+    trusted: Option<&Path>,
+) -> Result<SocketAddr> {
     let (scheme, rest) = url.split_once(':').context("no URL of a relay")?;
     let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
-    let target: Url = format!("{}://{place}", if scheme == "turns" { "https" } else { "http" })
-        .parse()
-        .context("no URL of a relay")?;
+    let target: Url = format!(
+        "{}://{place}",
+        if scheme == "turns" { "https" } else { "http" }
+    )
+    .parse()
+    .context("no URL of a relay")?;
     let mut way = if query.contains("transport=tcp") || scheme == "turns" {
         Way::Stream(dial::wire(&target, trusted).await?)
     } else {
@@ -146,10 +157,13 @@ impl Way {
                     let length = usize::from(u16::from_be_bytes([answer[2], answer[3]]));
                     ensure!(length <= stun::MAX_BYTES, "something else listens there");
                     answer.resize(20 + length, 0);
-                    wire.read_exact(answer.get_mut(20..).unwrap_or_default()).await?;
+                    wire.read_exact(answer.get_mut(20..).unwrap_or_default())
+                        .await?;
                     Ok(answer)
                 };
-                timeout(PATIENCE, asking).await.context("no answer in time")?
+                timeout(PATIENCE, asking)
+                    .await
+                    .context("no answer in time")?
             }
         }
     }
@@ -162,7 +176,10 @@ mod tests {
     #[test]
     fn an_answer_of_somebody_else_is_none() {
         let answer = Writer::new(Class::Success, method::BINDING, [1; 12])
-            .with_address(attribute::XOR_MAPPED_ADDRESS, "192.0.2.1:9".parse().expect("one"))
+            .with_address(
+                attribute::XOR_MAPPED_ADDRESS,
+                "192.0.2.1:9".parse().expect("one"),
+            )
             .signed(b"another password")
             .finish();
         let error = mapped(&answer, b"the password").expect_err("forged");

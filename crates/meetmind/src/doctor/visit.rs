@@ -127,7 +127,9 @@ impl Visit {
 
     pub(super) async fn leave(&mut self) {
         // Its place would be given up anyway, half a minute later.
-        let _ = self.say(Request::Leave(proto::LeaveRequest::default())).await;
+        let _ = self
+            .say(Request::Leave(proto::LeaveRequest::default()))
+            .await;
         let _ = self.socket.close(None).await;
     }
 }
@@ -140,8 +142,12 @@ impl Offer {
             .filter(|line| line.starts_with("candidate:"))
             .filter_map(|line| Candidate::from_sdp_string(line).ok());
         Ok(Self {
-            fragment: line(sdp, "a=ice-ufrag:").context("the offer has no fragment")?.to_owned(),
-            password: line(sdp, "a=ice-pwd:").context("the offer has no password")?.to_owned(),
+            fragment: line(sdp, "a=ice-ufrag:")
+                .context("the offer has no fragment")?
+                .to_owned(),
+            password: line(sdp, "a=ice-pwd:")
+                .context("the offer has no password")?
+                .to_owned(),
             candidates: candidates.collect(),
             own: String::new(),
         })
@@ -151,12 +157,16 @@ impl Offer {
         let transaction = Entropy::system().bytes::<12>();
         let tie_breaker = u64::from_be_bytes(Entropy::system().bytes());
         let theirs = (self.fragment.as_str(), self.password.as_str());
-        (transaction, stun::ice_check(transaction, theirs, &self.own, tie_breaker))
+        (
+            transaction,
+            stun::ice_check(transaction, theirs, &self.own, tie_breaker),
+        )
     }
 }
 
 fn line<'a>(sdp: &'a str, prefix: &str) -> Option<&'a str> {
-    sdp.lines().find_map(|line| line.trim().strip_prefix(prefix))
+    sdp.lines()
+        .find_map(|line| line.trim().strip_prefix(prefix))
 }
 
 async fn next(socket: &mut Socket) -> Result<Message> {
@@ -172,4 +182,3 @@ async fn next(socket: &mut Socket) -> Result<Message> {
         }
     }
 }
-

@@ -41,7 +41,10 @@ fn the_doctor_goes_a_clients_way_hop_by_hop() {
         "transport=tcp gives the address",
     ] {
         let line = lines.lines().find(|line| line.contains(hop));
-        assert!(line.is_some_and(|line| line.starts_with("\"good\"")), "{hop}: {lines}");
+        assert!(
+            line.is_some_and(|line| line.starts_with("\"good\"")),
+            "{hop}: {lines}"
+        );
     }
     assert!(doctor.status.success() && report["ok"] == true, "{lines}");
 
@@ -51,7 +54,10 @@ fn the_doctor_goes_a_clients_way_hop_by_hop() {
     let doctor = run(meetmind(other.path()).args(["doctor", "--network", "--url", &url]));
     assert!(!doctor.status.success());
     let said = stdout(&doctor);
-    assert!(said.contains("✗ signal: no TLS") && said.contains("self-signed"), "{said}");
+    assert!(
+        said.contains("✗ signal: no TLS") && said.contains("self-signed"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -64,8 +70,16 @@ fn a_server_that_is_not_there_is_named() {
     let url = format!("http://127.0.0.1:{port}");
     let doctor = run(meetmind(folder.path()).args(["doctor", "--network", "--url", &url]));
     let said = stdout(&doctor);
-    assert!(said.contains("does not answer") && said.contains(&port.to_string()), "{said}");
-    let doctor = run(meetmind(folder.path()).args(["doctor", "--network", "--url", "http://nowhere.invalid"]));
+    assert!(
+        said.contains("does not answer") && said.contains(&port.to_string()),
+        "{said}"
+    );
+    let doctor = run(meetmind(folder.path()).args([
+        "doctor",
+        "--network",
+        "--url",
+        "http://nowhere.invalid",
+    ]));
     assert!(stdout(&doctor).contains("address: the name nowhere.invalid is not known"));
 }
 
@@ -84,7 +98,11 @@ fn a_taken_media_port_is_named_with_its_setting() {
         .env("MEETMIND_MEDIA_TCP_PORT", "0"));
     assert!(!failed.status.success());
     let line = stderr(&failed);
-    for part in ["MEETMIND_MEDIA_UDP_PORT", "cannot listen on", &format!("127.0.0.1:{udp}")] {
+    for part in [
+        "MEETMIND_MEDIA_UDP_PORT",
+        "cannot listen on",
+        &format!("127.0.0.1:{udp}"),
+    ] {
         assert!(line.contains(part), "{part}: {line}");
     }
 }
@@ -94,7 +112,14 @@ fn a_load_of_sound_and_picture_arrives_whole() {
     let folder = tempfile::tempdir().expect("a folder");
     let figures = folder.path().join("figures.json");
     let load = run(meetmind(folder.path())
-        .args(["loadtest", "media", "--publishers", "2", "--subscribers", "1"])
+        .args([
+            "loadtest",
+            "media",
+            "--publishers",
+            "2",
+            "--subscribers",
+            "1",
+        ])
         .args(["--seconds", "2", "--server-threads", "1", "--json"])
         .arg(&figures));
     let said = format!("{}{}", stdout(&load), stderr(&load));
@@ -102,9 +127,16 @@ fn a_load_of_sound_and_picture_arrives_whole() {
     let text = std::fs::read_to_string(figures).expect("figures");
     let figures: Value = serde_json::from_str(&text).expect("JSON");
     let figure = |name: &str| figures[name].as_f64().unwrap_or(f64::NAN);
-    assert_eq!(figure("participants that received everything at the start"), 3.0, "{said}");
+    assert_eq!(
+        figure("participants that received everything at the start"),
+        3.0,
+        "{said}"
+    );
     assert_eq!(figure("tracks that never arrived"), 0.0, "{said}");
     assert!(figure("packets/s forwarded") > 200.0, "{said}");
-    assert!(figure("server CPU per forwarded packet, µs") > 0.0, "{said}");
+    assert!(
+        figure("server CPU per forwarded packet, µs") > 0.0,
+        "{said}"
+    );
     assert!(figure("signal resume p50, ms") > 0.0, "{said}");
 }

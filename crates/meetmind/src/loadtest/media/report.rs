@@ -107,7 +107,10 @@ impl Report {
                 figures.push((name, delay.map_or(f64::NAN, |it| it.as_secs_f64() * 1e3)));
             }
         }
-        figures.push(("streams in which nothing arrived", (kinds[0].0.silent + video.silent) as f64));
+        figures.push((
+            "streams in which nothing arrived",
+            (kinds[0].0.silent + video.silent) as f64,
+        ));
         if video.streams > 0 {
             // One that stood still has a figure of its own.
             let streams = (video.streams - video.silent).max(1) as f64;
