@@ -273,9 +273,10 @@ impl Relay {
     }
 }
 
-fn release<K: std::hash::Hash + Eq, Q>(counts: &mut HashMap<K, usize>, key: &Q)
+/// One less of a key.
+fn release<K, Q>(counts: &mut HashMap<K, usize>, key: &Q)
 where
-    K: std::borrow::Borrow<Q>,
+    K: std::hash::Hash + Eq + std::borrow::Borrow<Q>,
     Q: std::hash::Hash + Eq + ?Sized,
 {
     if let Some(count) = counts.get_mut(key) {
