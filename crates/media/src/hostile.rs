@@ -208,7 +208,7 @@ pub fn turn(bytes: &[u8]) {
     }
     let mut into = Vec::new();
     let relayed = SocketAddr::new(MEDIA.ip(), 16_384);
-    let _ = relay.from_peer(relayed, MEDIA, bytes, time.now, &mut into);
+    let _ = relay.back(relayed, MEDIA, bytes, time.now, &mut into);
     relay.expire(time.now + Duration::from_secs(4_000));
     assert!(relay.is_empty(), "an allocation that nobody refreshed");
 }

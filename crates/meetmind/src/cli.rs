@@ -72,7 +72,7 @@ pub(crate) enum Command {
         force: bool,
     },
     /// Measure this machine: requests, events, notes, start, memory
-    Loadtest(LoadtestArgs),
+    Loadtest(Box<LoadtestArgs>),
     /// Print the OpenAPI document
     Openapi,
     /// Print the AsyncAPI document of the live events
@@ -234,7 +234,7 @@ pub(crate) struct LoadtestArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum LoadtestCommand {
     /// Rooms with sound and picture: loss, delay, freezes, and what they cost the server
-    Media(MediaLoadArgs),
+    Media(Box<MediaLoadArgs>),
 }
 
 #[derive(Debug, Clone, Args)]

@@ -97,7 +97,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Migrate { to } => blocking(backup::migrate(&sources, to, bars)),
         Command::Backup { file } => blocking(backup::backup(&sources, &file, bars)),
         Command::Restore { file, force } => blocking(backup::restore(&sources, &file, force, bars)),
-        Command::Loadtest(args) => blocking(loadtest::loadtest(args)),
+        Command::Loadtest(args) => blocking(loadtest::loadtest(*args)),
         Command::Openapi => {
             let document = serde_json::to_string_pretty(&meetmind_server::openapi_document())?;
             println!("{document}");

@@ -142,7 +142,7 @@ impl RelayPort {
     /// A shard's packet for a relayed address; false when it is dropped.
     pub(crate) fn deliver(&self, path: &Path, datagram: &[u8], buffer: &mut Vec<u8>) -> bool {
         let now = Instant::now();
-        let client = lock(&self.relay).from_peer(path.remote, path.local, datagram, now, buffer);
+        let client = lock(&self.relay).back(path.remote, path.local, datagram, now, buffer);
         client.is_some_and(|client| self.reply(&client, buffer))
     }
 

@@ -159,7 +159,7 @@ impl Relay {
 
     /// A datagram of the media side for a relayed address: wraps it into `into` for the client. None when
     /// there is no such allocation, or it did not permit this peer.
-    pub fn from_peer(
+    pub fn back(
         &mut self,
         relayed: SocketAddr,
         peer: SocketAddr,

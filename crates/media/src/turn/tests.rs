@@ -99,12 +99,12 @@ impl Scene {
             .0
     }
 
-    fn from_peer(&mut self, relayed: SocketAddr, data: &[u8]) -> Option<Vec<u8>> {
+    fn back(&mut self, relayed: SocketAddr, data: &[u8]) -> Option<Vec<u8>> {
         let mut into = Vec::new();
         let peer = PEER.parse().expect("an address");
         let client = self
             .relay
-            .from_peer(relayed, peer, data, self.time.now, &mut into)?;
+            .back(relayed, peer, data, self.time.now, &mut into)?;
         assert_eq!(client, self.client);
         Some(into)
     }
@@ -115,7 +115,7 @@ fn data_goes_both_ways_by_indication_and_by_channel() {
     let mut scene = Scene::new();
     let relayed = scene.allocate();
     assert_eq!(relayed.ip(), PEER.parse::<SocketAddr>().expect("one").ip());
-    assert_eq!(scene.from_peer(relayed, b"early"), None, "no permission");
+    assert_eq!(scene.back(relayed, b"early"), None, "no permission");
     assert_eq!(scene.about(method::CREATE_PERMISSION, PEER), 0);
 
     let peer = PEER.parse().expect("an address");
@@ -129,7 +129,7 @@ fn data_goes_both_ways_by_indication_and_by_channel() {
         data: b"check",
     };
     assert_eq!(scene.relay.receive(scene.client, &send, scene.time), relay);
-    let back = scene.from_peer(relayed, b"answer").expect("permitted");
+    let back = scene.back(relayed, b"answer").expect("permitted");
     let back = Message::read(&back).expect("an indication");
     assert_eq!((back.class, back.method), (Class::Indication, method::DATA));
     assert_eq!(back.get(attribute::DATA), Some(&b"answer"[..]));
@@ -144,7 +144,7 @@ fn data_goes_both_ways_by_indication_and_by_channel() {
     };
     assert_eq!(scene.relay.receive(scene.client, frame, scene.time), relay);
     assert_eq!(
-        scene.from_peer(relayed, b"xyz").expect("bound"),
+        scene.back(relayed, b"xyz").expect("bound"),
         b"\x40\x01\x00\x03xyz"
     );
 }
@@ -186,7 +186,7 @@ fn credentials_count_until_their_end_and_an_allocation_goes_on_after_it() {
     let request = scene.begin(method::REFRESH);
     assert_eq!(scene.ask(request).0, 0, "a meeting may be longer");
     assert_eq!(scene.about(method::CREATE_PERMISSION, PEER), 0);
-    assert!(scene.from_peer(relayed, b"x").is_some());
+    assert!(scene.back(relayed, b"x").is_some());
     scene.client.remote.set_port(40_001);
     let request = scene.begin(method::ALLOCATE);
     let request = request.with(attribute::REQUESTED_TRANSPORT, &[17, 0, 0, 0]);
@@ -234,10 +234,10 @@ fn what_nobody_refreshes_ends_and_leaves_nothing_behind() {
     let relayed = scene.allocate();
     assert_eq!(scene.about(method::CHANNEL_BIND, PEER), 0);
     scene.pass(299);
-    assert!(scene.from_peer(relayed, b"x").is_some());
+    assert!(scene.back(relayed, b"x").is_some());
     scene.pass(2);
     assert_eq!(
-        scene.from_peer(relayed, b"x"),
+        scene.back(relayed, b"x"),
         None,
         "permissions last 5 minutes"
     );
@@ -318,7 +318,7 @@ fn one_allocation_carries_so_much() {
     assert_eq!(scene.about(method::CREATE_PERMISSION, PEER), 0);
     let packet = [0; 1_200];
     let passed = (0..10_000)
-        .filter(|_| scene.from_peer(relayed, &packet).is_some())
+        .filter(|_| scene.back(relayed, &packet).is_some())
         .count();
     assert!((3_000..4_000).contains(&passed), "{passed}");
 }

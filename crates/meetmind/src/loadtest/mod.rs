@@ -41,7 +41,7 @@ impl Line {
 /// Runs every measurement and prints the table.
 pub(crate) async fn loadtest(mut args: LoadtestArgs) -> Result<ExitCode> {
     if let Some(LoadtestCommand::Media(args)) = args.command.take() {
-        return media::media(args).await;
+        return media::media(*args).await;
     }
     crate::serve::raise_file_limit();
     let folder = process::Folder::new()?;
