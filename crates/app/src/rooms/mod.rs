@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use livekit_protocol::CreateRoomRequest;
 use meetmind_core::{Code, Error, MeetingId, ParticipantId, ParticipantState, Result};
-use meetmind_media::driver::DriverConfig;
+use meetmind_media::driver::{DriverConfig, RelayHandle};
 use meetmind_media::service::{
     self, DispatchCall, HttpAnswer, HttpRequest, RoomAnswer, RoomCall, TwirpError,
 };
@@ -272,11 +272,19 @@ impl Rooms {
             texts.join(", ")
         };
         let (udp, tcp) = (list(self.server.udp()), list(self.server.tcp()));
-        if tcp.is_empty() {
-            format!("udp {udp}")
-        } else {
-            format!("udp {udp} · tcp {tcp}")
+        let mut text = format!("udp {udp}");
+        if !tcp.is_empty() {
+            text += &format!(" · tcp {tcp}");
         }
+        if let Some((_, port)) = self.server.relay() {
+            text += &format!(" · turn udp port {port}");
+        }
+        text
+    }
+
+    /// The TURN relay inside, which takes streams; none when it is off.
+    pub fn relay(&self) -> Option<RelayHandle> {
+        self.server.relay().map(|relay| relay.0)
     }
 
     /// Tells every client to come back, then ends the threads; waits no longer than `within`.
