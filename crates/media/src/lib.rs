@@ -8,6 +8,7 @@ pub mod agents;
 pub mod audio;
 pub mod driver;
 pub mod forward;
+pub mod hostile;
 mod peer;
 pub mod record;
 pub mod room;
@@ -15,7 +16,9 @@ mod server;
 pub mod service;
 mod shard;
 pub mod signal;
+pub mod stun;
 pub mod token;
+pub mod turn;
 pub mod webhook;
 
 pub use server::{

@@ -86,7 +86,6 @@ const SCTP_BUFFER_BYTES: usize = 1024 * 1024;
 
 /// How many ways to the client are remembered as accepted.
 const PATHS: usize = 8;
-
 /// The payload types under which a client takes an encoding.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Outgoing {
@@ -164,7 +163,6 @@ impl Connection {
     pub(crate) fn deadline(&self) -> Instant {
         self.deadline
     }
-
     /// Feeds one datagram. False when it is not for this connection (a check with other credentials).
     pub(crate) fn receive(
         &mut self,
