@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use livekit_protocol::{ListAgentDispatchResponse, Room, ServerInfo};
+use livekit_protocol::{AgentDispatch, ListAgentDispatchResponse, Room, ServerInfo};
 use meetmind_media::agents::{Config, Now, Output, Workers};
 use meetmind_media::room::{RoomEvent, RoomEventKind};
 use meetmind_media::service::{DispatchAnswer, DispatchCall, TwirpError};
@@ -100,6 +100,15 @@ impl State {
     pub(super) fn room_known(&self, app: &App, room: Room) {
         self.with(app, |workers, now| {
             workers.room_started(room, Vec::new(), now);
+        });
+    }
+
+    /// Agents that were sent into a room before this process began.
+    pub(super) fn restore(&self, app: &App, dispatches: Vec<AgentDispatch>) {
+        self.with(app, |workers, now| {
+            for dispatch in dispatches {
+                workers.restore_dispatch(dispatch, now);
+            }
         });
     }
 
