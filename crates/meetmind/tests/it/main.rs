@@ -4,4 +4,5 @@ mod backup;
 mod config;
 mod crash;
 mod program;
+mod rooms;
 mod serve;

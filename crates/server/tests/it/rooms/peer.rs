@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use livekit_protocol::leave_request::Action;
+use livekit_protocol::participant_info::State;
 use livekit_protocol::signal_request::Message as Request;
 use livekit_protocol::signal_response::Message;
 use livekit_protocol::{
-    DisconnectReason, LeaveRequest, SessionDescription, SignalRequest, SignalResponse, SignalTarget,
+    DisconnectReason, LeaveRequest, Room, SessionDescription, SignalRequest, SignalResponse, SignalTarget,
     TrickleRequest,
 };
 use prost::Message as _;
@@ -26,7 +27,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// One client. Dropped, it is gone without a word.
 pub(crate) struct Peer {
-    pub(crate) messages: mpsc::UnboundedReceiver<Message>,
+    /// The room as it was on the way in.
+    pub(crate) room: Room,
+    messages: mpsc::UnboundedReceiver<Message>,
     requests: mpsc::UnboundedSender<Request>,
     task: JoinHandle<()>,
 }
@@ -56,14 +59,18 @@ impl Peer {
         let udp = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
         let task = tokio::spawn(run(socket, udp, tell, wishes));
         let mut peer = Self {
+            room: Room::default(),
             messages,
             requests,
             task,
         };
-        peer.until("a join answer", |message| {
-            matches!(message, Message::Join(_)).then_some(())
-        })
-        .await;
+        let join = peer
+            .until("a join answer", |message| match message {
+                Message::Join(join) => Some(join.clone()),
+                _ => None,
+            })
+            .await;
+        peer.room = join.room.unwrap_or_default();
         Ok(peer)
     }
 
@@ -94,6 +101,19 @@ impl Peer {
             _ => None,
         })
         .await
+    }
+
+    /// Waits until the server says that this participant's media flows.
+    pub(crate) async fn until_active(&mut self, identity: &str) {
+        self.until("the media", |message| match message {
+            Message::Update(update) => update
+                .participants
+                .iter()
+                .find(|info| info.identity == identity && info.state() == State::Active)
+                .map(|_| ()),
+            _ => None,
+        })
+        .await;
     }
 
     /// Leaves as a client does.

@@ -91,7 +91,8 @@ impl Table {
 
     async fn connect(&self, seat: &Seat) -> Peer {
         let peer = Peer::join(&self.stage.url, &seat.token).await;
-        let peer = peer.expect("the token opens the room");
+        let mut peer = peer.expect("the token opens the room");
+        peer.until_active(&seat.id.to_string()).await;
         self.until_present(seat.id, Some(true)).await;
         peer
     }
