@@ -198,6 +198,8 @@ async fn run(
                     }
                     _ => {}
                 }
+                // A lite server never begins: without this the checks would not either.
+                let _ = rtc.handle_input(Input::Timeout(Instant::now()));
                 let _ = tell.send(message);
             }
             Some(wish) = wishes.recv() => send(&mut socket, wish).await,
