@@ -7,7 +7,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use meetmind_core::{Actor, Event, EventTopic, MeetingId, ParticipantId, Signal, SignalKind, UserId};
+use meetmind_core::{
+    Actor, Event, EventTopic, MeetingId, ParticipantId, Signal, SignalKind, UserId,
+};
 use tokio::sync::broadcast;
 
 /// How many events a slow listener may be behind before it must re-read.

@@ -191,7 +191,14 @@ impl Conn {
         dispatch: &serde_json::Value,
         now: Timestamp,
     ) -> Result<()> {
-        execute!(self, ROOM_DISPATCH_INSERT, meeting_id, id, Json(dispatch), now)?;
+        execute!(
+            self,
+            ROOM_DISPATCH_INSERT,
+            meeting_id,
+            id,
+            Json(dispatch),
+            now
+        )?;
         Ok(())
     }
 

@@ -41,7 +41,8 @@ impl App {
         tx.idempotency_trim(ctx.now.minus(IDEMPOTENCY_KEPT)).await?;
         tx.job_trim_failed(ctx.now.minus(FAILED_JOBS_KEPT)).await?;
         tx.delivery_trim(ctx.now.minus(DELIVERIES_KEPT)).await?;
-        tx.room_webhook_trim(ctx.now.minus(ROOM_WEBHOOKS_KEPT)).await?;
+        tx.room_webhook_trim(ctx.now.minus(ROOM_WEBHOOKS_KEPT))
+            .await?;
         tx.commit().await?;
         self.memories_trim(ctx).await?;
         self.auth_trim().await?;

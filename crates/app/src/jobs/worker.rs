@@ -163,10 +163,7 @@ impl App {
                 tx.job_claim_deliveries(&node, now, until, limit, PLACES_PER_ENDPOINT)
                     .await?
             }
-            Lane::Rooms => {
-                tx.job_claim_room_webhooks(&node, now, until, limit)
-                    .await?
-            }
+            Lane::Rooms => tx.job_claim_room_webhooks(&node, now, until, limit).await?,
             Lane::Others => tx.job_claim(&node, now, until, limit).await?,
         };
         tx.commit().await?;

@@ -97,9 +97,12 @@ impl Remote {
         let answer = self.http.post(&url, &headers, request.body).await;
         match answer {
             // Whatever stands before the server says that it is not there.
-            Ok(answer) if matches!(answer.status, 429 | 502 | 503 | 504) => Err(
-                RoomCallError::Unavailable(format!("the LiveKit server answered {}", answer.status)),
-            ),
+            Ok(answer) if matches!(answer.status, 429 | 502 | 503 | 504) => {
+                Err(RoomCallError::Unavailable(format!(
+                    "the LiveKit server answered {}",
+                    answer.status
+                )))
+            }
             Ok(answer) => Ok(answer),
             Err(error) => Err(RoomCallError::Unavailable(error.message.into_owned())),
         }
@@ -136,7 +139,10 @@ impl App {
     /// No such server is configured, or rooms are served already.
     pub async fn rooms_connect(&self) -> Result<()> {
         let Some(settings) = &self.settings().livekit else {
-            return Err(Error::new(Code::Conflict, "no LiveKit server is configured"));
+            return Err(Error::new(
+                Code::Conflict,
+                "no LiveKit server is configured",
+            ));
         };
         let remote = Remote::new(settings, &self.settings().outbound)?;
         if self.inner.rooms.remote.set(remote).is_err() {

@@ -4,9 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use livekit_protocol::{AgentDispatch, ConnectionQuality, DisconnectReason, ParticipantInfo};
-use meetmind_core::{
-    EventTopic, MeetingId, ParticipantId, Signal, SignalKind,
-};
+use meetmind_core::{EventTopic, MeetingId, ParticipantId, Signal, SignalKind};
 use meetmind_media::RoomEvents;
 use meetmind_media::room::{RoomEvent, RoomEventKind};
 use serde_json::{Value, json};

@@ -131,13 +131,7 @@ impl Follower {
     }
 
     /// Notes what became of a look at a room.
-    fn settle(
-        &self,
-        meeting: MeetingId,
-        hints: Hints,
-        outcome: Result<Outcome>,
-        now: Instant,
-    ) {
+    fn settle(&self, meeting: MeetingId, hints: Hints, outcome: Result<Outcome>, now: Instant) {
         let mut queue = self.lock();
         queue.at_work.remove(&meeting);
         match outcome {
@@ -174,10 +168,7 @@ impl App {
     pub(super) async fn rooms_follow(&self) -> Result<()> {
         let task = tokio::spawn(self.clone().follow()).abort_handle();
         let follower = &self.inner.rooms.follower;
-        let mut place = follower
-            .task
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut place = follower.task.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(before) = place.replace(task) {
             before.abort();
         }

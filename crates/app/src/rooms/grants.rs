@@ -34,9 +34,7 @@ pub(super) fn metadata(participant: &Participant) -> String {
 /// Whether a participant with a token that still holds may be in the room now. Who left by the API
 /// may not, who lost the connection may come back; a lock keeps out nobody who was in.
 pub(super) fn may_be_in(meeting: &Meeting, member: &RoomMember) -> bool {
-    if meeting.status == MeetingStatus::Ended
-        || meeting.archived_at.is_some()
-        || member.is_disabled
+    if meeting.status == MeetingStatus::Ended || meeting.archived_at.is_some() || member.is_disabled
     {
         return false;
     }

@@ -18,9 +18,7 @@ use std::time::{Duration, Instant};
 
 use meetmind_core::{Code, Error, MeetingId, MeetingRole, MeetingStatus, Result};
 use meetmind_media::driver::DriverConfig;
-use meetmind_media::service::{
-    self, HttpAnswer, HttpRequest, RoomCall, TwirpError,
-};
+use meetmind_media::service::{self, HttpAnswer, HttpRequest, RoomCall, TwirpError};
 use meetmind_media::signal::join::{self, Join, Refusal, Route};
 use meetmind_media::token::{ApiKey, ApiKeys};
 use meetmind_media::{JoinError, MediaConfig, MediaServer, MediaStop, Session};
@@ -351,7 +349,10 @@ impl Rooms {
             tracing::warn!("the media server ended by a panic");
         }
         // What the rooms told last is still to be written down.
-        if tokio::time::timeout(within, &mut self.listening).await.is_err() {
+        if tokio::time::timeout(within, &mut self.listening)
+            .await
+            .is_err()
+        {
             self.listening.abort();
         }
     }

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use livekit_protocol::{Room, WebhookEvent};
-use meetmind_core::{Ctx, Error, Job, JobId, JobKind, MeetingId, Result};
 use meetmind_core::Id as _;
+use meetmind_core::{Ctx, Error, Job, JobId, JobKind, MeetingId, Result};
 use meetmind_media::room::{RoomEvent, RoomEventKind};
 use meetmind_media::webhook::{self, EventName};
 use meetmind_store::RoomWebhook;
@@ -185,12 +185,17 @@ impl App {
             let now = self.now();
             let is_wanted = self.settings().livekit_webhook_urls.contains(&url);
             let outcome = if is_wanted && next.created_at.plus(KEPT) > now {
-                let signed = webhook::sign(next.body, &embedded.key, now).map_err(Error::internal)?;
+                let signed =
+                    webhook::sign(next.body, &embedded.key, now).map_err(Error::internal)?;
                 let headers = [
                     ("authorization", signed.authorization),
                     ("content-type", webhook::CONTENT_TYPE.to_owned()),
                 ];
-                let answer = self.inner.outbound.post(&url, &headers, signed.body).await?;
+                let answer = self
+                    .inner
+                    .outbound
+                    .post(&url, &headers, signed.body)
+                    .await?;
                 match answer.status {
                     200..=299 => "delivered",
                     408 | 425 | 429 | 500.. => {

@@ -24,7 +24,10 @@ fn start(folder: &Path) -> Serving {
 fn account(http: &mut Http, name: &str) -> String {
     let account = json!({"email": format!("{name}@example.com"), "name": name, "password": "kestrel yard bottling"});
     let session = http.post("/auth/register", &account);
-    session["access_token"].as_str().expect("a token").to_owned()
+    session["access_token"]
+        .as_str()
+        .expect("a token")
+        .to_owned()
 }
 
 /// Waits until a participant's state is this one.
@@ -55,14 +58,23 @@ async fn goes_on_after(end: impl FnOnce(Serving)) {
     let mut http = serving.http();
     let (ada, ben) = (account(&mut http, "ada"), account(&mut http, "ben"));
     http.token.clone_from(&ada);
-    let meeting = http.post("/api/meetings", &json!({"title": "Restart", "access": "open"}));
+    let meeting = http.post(
+        "/api/meetings",
+        &json!({"title": "Restart", "access": "open"}),
+    );
     let meeting = meeting["id"].as_str().expect("an id").to_owned();
     let mut seats = Vec::new();
     for token in [&ada, &ben] {
         http.token.clone_from(token);
         let joined = http.post(&format!("/api/meetings/{meeting}/join"), &json!({}));
-        let id = joined["participant"]["id"].as_str().expect("an id").to_owned();
-        let token = joined["livekit"]["token"].as_str().expect("a token").to_owned();
+        let id = joined["participant"]["id"]
+            .as_str()
+            .expect("an id")
+            .to_owned();
+        let token = joined["livekit"]["token"]
+            .as_str()
+            .expect("a token")
+            .to_owned();
         // Out and in again: the state tells that the room's word has arrived.
         let (mut peer, _) = in_a_room(&serving.address, &token).await;
         peer.until_active(&id).await;
@@ -89,7 +101,10 @@ async fn goes_on_after(end: impl FnOnce(Serving)) {
     // Late, yet with a token that still holds, the other is welcome too.
     let (_late, _) = in_a_room(&serving.address, &seats[1].1).await;
     until_state(&mut http, &meeting, &seats[1].0, "joined");
-    assert_eq!(http.data(&format!("/api/meetings/{meeting}"))["status"], "live");
+    assert_eq!(
+        http.data(&format!("/api/meetings/{meeting}"))["status"],
+        "live"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

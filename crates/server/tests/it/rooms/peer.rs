@@ -10,8 +10,8 @@ use livekit_protocol::participant_info::State;
 use livekit_protocol::signal_request::Message as Request;
 use livekit_protocol::signal_response::Message;
 use livekit_protocol::{
-    DisconnectReason, LeaveRequest, Room, SessionDescription, SignalRequest, SignalResponse, SignalTarget,
-    TrickleRequest,
+    DisconnectReason, LeaveRequest, Room, SessionDescription, SignalRequest, SignalResponse,
+    SignalTarget, TrickleRequest,
 };
 use prost::Message as _;
 use str0m::change::SdpOffer;
@@ -83,7 +83,8 @@ impl Peer {
         let found = async {
             loop {
                 let message = self.messages.recv().await;
-                let message = message.unwrap_or_else(|| panic!("the connection ended before {what}"));
+                let message =
+                    message.unwrap_or_else(|| panic!("the connection ended before {what}"));
                 if let Some(found) = take(&message) {
                     return found;
                 }

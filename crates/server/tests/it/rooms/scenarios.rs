@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use axum::http::Method;
-use livekit_protocol::DisconnectReason;
 use livekit_protocol::signal_response::Message;
-use meetmind_core::{Actor, MeetingId, ParticipantId, ParticipantState};
+use livekit_protocol::{DisconnectReason, ParticipantInfo, Room, WebhookEvent};
+use meetmind_app::Published;
+use meetmind_core::{Actor, EventTopic, MeetingId, ParticipantId, ParticipantState, SignalKind};
 use meetmind_server::testing::TestServer;
 use meetmind_store::Engine;
 use serde_json::{Value, json};
 
-use super::peer::Peer;
+use super::peer::{PATIENCE, Peer};
 use super::stage::Stage;
 use crate::people::{outcome, patch, text, user_id};
 
@@ -34,7 +35,99 @@ on_every_stage!(
     what_a_host_does_reaches_the_room,
     the_end_of_a_meeting_ends_its_room_and_webhooks_tell_it_in_order,
     a_disabled_account_and_a_deleted_meeting_are_put_out,
+    what_happens_in_the_room_is_signalled,
 );
+
+#[tokio::test]
+async fn a_change_while_the_livekit_server_is_silent_is_made_up_for() {
+    let Some(stage) = Stage::remote().await else {
+        return;
+    };
+    let table = Table::lay(stage).await;
+    let anna = table.sit_as("anna").await;
+    let mut peer = table.connect(&anna).await;
+    table.stage.livekit_signal("STOP");
+    assert_eq!(table.post(&anna.actor, "leave").await, 200);
+    // The first try has failed when the server's own answer to this call is "unavailable".
+    let room = json!({ "room": table.meeting });
+    let (status, _) = table
+        .stage
+        .twirp("RoomService", "ListParticipants", room)
+        .await;
+    assert_eq!(status, 503);
+    table.stage.livekit_signal("CONT");
+    assert_eq!(
+        peer.until_put_out().await,
+        DisconnectReason::ParticipantRemoved
+    );
+}
+
+#[tokio::test]
+async fn webhooks_that_are_forged_doubled_or_late_change_nothing() {
+    let Some(stage) = Stage::remote().await else {
+        return;
+    };
+    let table = Table::lay(stage).await;
+    let (anna, ben) = (table.sit_as("anna").await, table.sit_as("ben").await);
+    let _peer = table.connect(&anna).await;
+    let now = table.server.app.app.now().seconds();
+    let left = |id: ParticipantId, at: i64| WebhookEvent {
+        event: "participant_left".to_owned(),
+        id: format!("EV_{id}{at}"),
+        created_at: at,
+        room: Some(Room {
+            name: table.meeting.to_string(),
+            ..Room::default()
+        }),
+        participant: Some(ParticipantInfo {
+            identity: id.to_string(),
+            ..ParticipantInfo::default()
+        }),
+        ..WebhookEvent::default()
+    };
+    // Anna is in the room, whatever it is said; Ben joined after he is said to have left.
+    let (lie, late) = (left(anna.id, now + 5), left(ben.id, now - 60));
+    assert_eq!(
+        table
+            .stage
+            .tell(&lie, Some("wrong secret of thirty-two bytes!!"))
+            .await,
+        401
+    );
+    for event in [&lie, &lie, &late, &late] {
+        assert_eq!(table.stage.tell(event, None).await, 200);
+    }
+    // All that came before has been looked at when this change has reached the room.
+    table.change(&anna, json!({ "name": "Anna K." })).await;
+    let room = json!({ "room": table.meeting, "identity": anna.id });
+    table
+        .stage
+        .until("the new name", || async {
+            let (_, info) = table
+                .stage
+                .twirp("RoomService", "GetParticipant", room.clone())
+                .await;
+            info["name"] == "Anna K."
+        })
+        .await;
+    for seat in [&anna, &ben] {
+        assert_eq!(table.state(seat.id).await, ParticipantState::Joined);
+        assert!(
+            !table
+                .told_of(seat)
+                .await
+                .contains(&"participant.left".to_owned())
+        );
+    }
+}
+
+#[tokio::test]
+async fn who_expects_no_webhooks_takes_none() {
+    let server = TestServer::new().await;
+    let hook = "/webhooks/livekit";
+    let answer = server.post(&Actor::Anonymous, hook, json!({})).await;
+    assert_eq!(answer.status.as_u16(), 404);
+}
 
 /// A meeting with a host in it.
 struct Table {
@@ -57,7 +150,11 @@ impl Table {
         let server = Arc::clone(&stage.server);
         let host = server.app.user("host").await;
         let made = server
-            .post(&host, "/api/meetings", json!({ "title": "Weekly", "access": "open" }))
+            .post(
+                &host,
+                "/api/meetings",
+                json!({ "title": "Weekly", "access": "open" }),
+            )
             .await;
         let meeting: MeetingId = text(&made.data()["id"]).parse().expect("an id");
         Self {
@@ -116,7 +213,11 @@ impl Table {
 
     async fn post(&self, actor: &Actor, path: &str) -> u16 {
         let path = format!("{}/{path}", self.path);
-        self.server.post(actor, &path, json!({})).await.status.as_u16()
+        self.server
+            .post(actor, &path, json!({}))
+            .await
+            .status
+            .as_u16()
     }
 
     async fn change(&self, seat: &Seat, body: Value) {
@@ -171,7 +272,10 @@ async fn who_joins_is_seen_and_who_goes_has_left_once(stage: Stage) {
 
     // Leaving by the API leaves the room, once, and the token is worth nothing any more.
     assert_eq!(table.post(&anna.actor, "leave").await, 200);
-    assert_eq!(peer.until_put_out().await, DisconnectReason::ParticipantRemoved);
+    assert_eq!(
+        peer.until_put_out().await,
+        DisconnectReason::ParticipantRemoved
+    );
     table.until_present(anna.id, None).await;
     refused(&table, &anna).await;
     assert_eq!(
@@ -186,7 +290,10 @@ async fn who_joins_is_seen_and_who_goes_has_left_once(stage: Stage) {
     // Joining again gives a fresh one.
     let again = table.sit(&anna.actor).await;
     let peer = table.connect(&again).await;
-    // Gone without a word: the others wait a while for them.
+    if table.stage.is_remote {
+        // How long a LiveKit server waits for who is gone without a word is its own affair.
+        return;
+    }
     drop(peer);
     table.until_present(anna.id, Some(false)).await;
     assert_eq!(table.state(anna.id).await, ParticipantState::Left);
@@ -224,7 +331,9 @@ async fn what_a_host_does_reaches_the_room(stage: Stage) {
     let role = host_peer
         .until("the new role", |message| {
             update_of(message, anna.id, |info| {
-                info.metadata.contains("viewer").then(|| info.metadata.clone())
+                info.metadata
+                    .contains("viewer")
+                    .then(|| info.metadata.clone())
             })
         })
         .await;
@@ -233,7 +342,9 @@ async fn what_a_host_does_reaches_the_room(stage: Stage) {
     table.change(&anna, json!({ "name": "Anna K." })).await;
     host_peer
         .until("the new name", |message| {
-            update_of(message, anna.id, |info| (info.name == "Anna K.").then_some(()))
+            update_of(message, anna.id, |info| {
+                (info.name == "Anna K.").then_some(())
+            })
         })
         .await;
 
@@ -258,7 +369,12 @@ async fn what_a_host_does_reaches_the_room(stage: Stage) {
         .await;
 
     // A locked meeting gives nobody new a token; who was in stays.
-    assert_eq!(table.post(&table.host, "lock").await, 200);
+    let path = format!("{}/lock", table.path);
+    let locked = table
+        .server
+        .post(&table.host, &path, json!({ "locked": true }))
+        .await;
+    assert_eq!(locked.status.as_u16(), 200, "{}", locked.json());
     let late = table.server.app.user("late").await;
     let path = format!("{}/join", table.path);
     let answer = table.server.post(&late, &path, json!({})).await;
@@ -270,7 +386,10 @@ async fn what_a_host_does_reaches_the_room(stage: Stage) {
         .call(&table.host, Method::DELETE, &path, Value::Null)
         .await;
     assert_eq!(removed.status.as_u16(), 200, "{}", removed.json());
-    assert_eq!(peer.until_put_out().await, DisconnectReason::ParticipantRemoved);
+    assert_eq!(
+        peer.until_put_out().await,
+        DisconnectReason::ParticipantRemoved
+    );
     refused(&table, &anna).await;
     table
         .stage
@@ -297,7 +416,10 @@ async fn the_end_of_a_meeting_ends_its_room_and_webhooks_tell_it_in_order(stage:
     assert!(metadata.contains("Weekly"), "{metadata}");
 
     assert_eq!(table.post(&table.host, "end").await, 200);
-    assert_eq!(host_peer.until_put_out().await, DisconnectReason::RoomDeleted);
+    assert_eq!(
+        host_peer.until_put_out().await,
+        DisconnectReason::RoomDeleted
+    );
     table
         .stage
         .until("no room is left", || async {
@@ -360,7 +482,10 @@ async fn a_disabled_account_and_a_deleted_meeting_are_put_out(stage: Stage) {
         .user_disable(&ctx, user_id(&anna.actor))
         .await
         .expect("it is disabled");
-    assert_eq!(peer.until_put_out().await, DisconnectReason::ParticipantRemoved);
+    assert_eq!(
+        peer.until_put_out().await,
+        DisconnectReason::ParticipantRemoved
+    );
     table
         .stage
         .until("they have left", || async {
@@ -375,5 +500,39 @@ async fn a_disabled_account_and_a_deleted_meeting_are_put_out(stage: Stage) {
         .call(&table.host, Method::DELETE, &path, Value::Null)
         .await;
     assert_eq!(erased.status.as_u16(), 200, "{}", erased.json());
-    assert_eq!(host_peer.until_put_out().await, DisconnectReason::RoomDeleted);
+    assert_eq!(
+        host_peer.until_put_out().await,
+        DisconnectReason::RoomDeleted
+    );
+}
+
+/// The quality of a connection comes within seconds of joining, from a server that tells it.
+async fn what_happens_in_the_room_is_signalled(stage: Stage) {
+    let table = Table::lay(stage).await;
+    let mut bus = table.server.app.app.bus().subscribe();
+    let anna = table.sit_as("anna").await;
+    let _peer = table.connect(&anna).await;
+    if table.stage.is_remote {
+        // A LiveKit server has no webhook for what passes.
+        return;
+    }
+    let heard = async {
+        loop {
+            match bus.recv().await.expect("the bus goes on") {
+                Published::Signal { topic, kind, json } if kind == SignalKind::Quality => {
+                    assert_eq!(topic, EventTopic::Meeting(table.meeting));
+                    let signal: Value = serde_json::from_slice(&json).expect("JSON");
+                    return signal["data"].clone();
+                }
+                _ => {}
+            }
+        }
+    };
+    let data = tokio::time::timeout(PATIENCE, heard)
+        .await
+        .expect("a signal");
+    assert_eq!(
+        data,
+        json!({ "participant_id": anna.id, "quality": "excellent" })
+    );
 }

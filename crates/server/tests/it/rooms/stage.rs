@@ -46,9 +46,9 @@ pub(crate) struct Stage {
     pub(crate) url: String,
     pub(crate) collected: Collected,
     pub(crate) is_remote: bool,
-    pub(crate) rooms: Option<Rooms>,
+    _rooms: Option<Rooms>,
     _background: BackgroundTasks,
-    _livekit: Option<LiveKit>,
+    livekit: Option<LiveKit>,
 }
 
 /// Takes webhooks; those whose signature does not hold are refused.
@@ -82,6 +82,7 @@ async fn collector() -> (String, Collected) {
 fn settings() -> Settings {
     let mut settings = Settings::default();
     settings.outbound.allow_private = true;
+    settings.outbound.timeout = Duration::from_secs(2);
     settings.reconnect_window = Duration::from_secs(2);
     settings
 }
@@ -118,8 +119,8 @@ impl Stage {
             url: format!("ws://{address}"),
             collected,
             is_remote: false,
-            rooms: Some(rooms),
-            _livekit: None,
+            _rooms: Some(rooms),
+            livekit: None,
         })
     }
 
@@ -147,8 +148,8 @@ impl Stage {
             url: format!("ws://127.0.0.1:{port}"),
             collected,
             is_remote: true,
-            rooms: None,
-            _livekit: Some(livekit),
+            _rooms: None,
+            livekit: Some(livekit),
         })
     }
 
@@ -172,6 +173,29 @@ impl Stage {
             .expect("a request");
         let answer = self.server.send(&Actor::Anonymous, request).await;
         (answer.status.as_u16(), answer.json())
+    }
+
+    /// Sends the LiveKit process a signal, by its name.
+    pub(crate) fn livekit_signal(&self, name: &str) {
+        let livekit = self.livekit.as_ref().expect("a LiveKit server");
+        let sent = Command::new("kill")
+            .args([format!("-{name}"), livekit.0.id().to_string()])
+            .status();
+        assert!(sent.expect("kill runs").success());
+    }
+
+    /// Posts a webhook to our own server, signed with the key pair or with another secret; gives the status.
+    pub(crate) async fn tell(&self, event: &WebhookEvent, secret: Option<&str>) -> u16 {
+        let key = ApiKey::new(KEY, secret.unwrap_or(SECRET));
+        let body = webhook::body(event).expect("JSON");
+        let signed = webhook::sign(body, &key, self.server.app.app.now()).expect("a signature");
+        let request = Request::post("/webhooks/livekit")
+            .header(header::AUTHORIZATION, signed.authorization)
+            .header(header::CONTENT_TYPE, webhook::CONTENT_TYPE)
+            .body(Body::from(signed.body))
+            .expect("a request");
+        let answer = self.server.send(&Actor::Anonymous, request).await;
+        answer.status.as_u16()
     }
 
     /// The identities in a room whose media flows.
