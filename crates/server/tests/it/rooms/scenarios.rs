@@ -519,7 +519,11 @@ async fn what_happens_in_the_room_is_signalled(stage: Stage) {
     let heard = async {
         loop {
             match bus.recv().await.expect("the bus goes on") {
-                Published::Signal { topic, kind, json } if kind == SignalKind::Quality => {
+                Published::Signal {
+                    topic,
+                    kind: SignalKind::Quality,
+                    json,
+                } => {
                     assert_eq!(topic, EventTopic::Meeting(table.meeting));
                     let signal: Value = serde_json::from_slice(&json).expect("JSON");
                     return signal["data"].clone();
