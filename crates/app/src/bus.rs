@@ -7,7 +7,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use meetmind_core::{Actor, Event, EventTopic, MeetingId, ParticipantId, Signal, UserId};
+use meetmind_core::{
+    Actor, Event, EventTopic, MeetingId, ParticipantId, Signal, SignalKind, UserId,
+};
 use tokio::sync::broadcast;
 
 /// How many events a slow listener may be behind before it must re-read.
@@ -32,6 +34,8 @@ pub enum Published {
     Signal {
         /// What it is about.
         topic: EventTopic,
+        /// Its type.
+        kind: SignalKind,
         /// The signal as JSON, in UTF-8.
         json: Bytes,
     },
@@ -102,6 +106,7 @@ impl Bus {
         if let Ok(json) = serde_json::to_vec(signal) {
             let _ = self.events.send(Published::Signal {
                 topic,
+                kind: signal.kind,
                 json: json.into(),
             });
         }

@@ -238,7 +238,7 @@ impl App {
     /// Relays what passes to all who listen to the topic.
     ///
     /// # Errors
-    /// `FORBIDDEN` for who only looks on, `VALIDATION_FAILED` for data that is no object or
+    /// `FORBIDDEN` for who only looks on and for what only rooms tell, `VALIDATION_FAILED` for data that is no object or
     /// larger than 1 KB.
     pub fn signal_send(
         &self,
@@ -250,6 +250,9 @@ impl App {
         let Some(participant_id) = access.participant_id.filter(|_| access.may_signal) else {
             return Err(Error::forbidden("you may not send signals here"));
         };
+        if matches!(kind, SignalKind::Muted | SignalKind::Quality) {
+            return Err(Error::forbidden("only the room tells this"));
+        }
         if data.to_string().len() > SIGNAL_MAX {
             return Err(Error::invalid("data", "must have at most 1024 bytes"));
         }

@@ -33,6 +33,7 @@ pub(crate) struct Client {
     http: std::result::Result<reqwest::Client, String>,
     allow_private: bool,
     timeout: Duration,
+    answer_max: usize,
 }
 
 /// What came back.
@@ -40,7 +41,7 @@ pub(crate) struct Client {
 pub(crate) struct Answer {
     /// The HTTP status.
     pub(crate) status: u16,
-    /// The first 64 KB of the body.
+    /// The first 64 KB of the body, or as much as the client reads.
     pub(crate) body: Vec<u8>,
 }
 
@@ -114,7 +115,13 @@ impl Client {
             http,
             allow_private: settings.allow_private,
             timeout: settings.timeout,
+            answer_max: ANSWER_MAX,
         }
+    }
+
+    /// The same client, reading up to so many bytes of an answer.
+    pub(crate) fn reading(self, answer_max: usize) -> Self {
+        Self { answer_max, ..self }
     }
 
     /// Checks an address that a user names: `http` or `https`, no user or password in it, and
@@ -162,7 +169,7 @@ impl Client {
         &self,
         url: &str,
         headers: &[(&str, String)],
-        body: String,
+        body: impl Into<reqwest::Body>,
     ) -> Result<Answer> {
         let url = self.url("url", url)?;
         let http = self
@@ -178,9 +185,9 @@ impl Client {
             let status = response.status().as_u16();
             let mut body = Vec::new();
             while let Some(chunk) = response.chunk().await? {
-                let room = ANSWER_MAX - body.len();
+                let room = self.answer_max - body.len();
                 body.extend_from_slice(&chunk[..chunk.len().min(room)]);
-                if body.len() == ANSWER_MAX {
+                if body.len() == self.answer_max {
                     break;
                 }
             }

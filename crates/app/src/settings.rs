@@ -16,6 +16,10 @@ pub struct Settings {
     pub auth: AuthSettings,
     /// The LiveKit server that meetings use, when one is configured.
     pub livekit: Option<LiveKitSettings>,
+    /// Where the server inside sends LiveKit's webhooks.
+    pub livekit_webhook_urls: Vec<String>,
+    /// How long somebody may be away from a room before they have left the meeting.
+    pub reconnect_window: Duration,
     /// What one user's agents may use.
     pub quotas: Quotas,
     /// How many people without an account may come.
@@ -123,6 +127,8 @@ impl Default for Settings {
                 login_attempts: 10,
             },
             livekit: None,
+            livekit_webhook_urls: Vec::new(),
+            reconnect_window: Duration::from_secs(30),
             quotas: Quotas {
                 agents: 100,
                 concurrent_runs: 20,

@@ -191,6 +191,10 @@ text_enum! {
     SignalKind {
         /// Somebody speaks.
         Speaking = "speaking",
+        /// A track of somebody was muted or unmuted.
+        Muted = "muted",
+        /// How good somebody's connection is.
+        Quality = "quality",
         /// Somebody types.
         Typing = "typing",
         /// A sound level.

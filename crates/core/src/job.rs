@@ -15,6 +15,8 @@ text_enum! {
         Remember = "remember",
         /// Send a webhook delivery.
         Deliver = "deliver",
+        /// Send the webhooks of one room to one address, in LiveKit's format.
+        RoomWebhook = "room_webhook",
         /// Daily: expired memories, archived meetings, old events and keys.
         Cleanup = "cleanup",
     }

@@ -116,7 +116,10 @@ impl Server {
                          (MEETMIND_TURN_UDP_PORT)",
                     )?,
             ),
-            None => None,
+            None => {
+                app.rooms_connect().await?;
+                None
+            }
         };
         let background = app.start();
         let router = meetmind_server::router(app.clone(), &config.server());
@@ -184,8 +187,9 @@ impl Server {
         if !self.background.drain(DRAIN_WORK).await {
             tracing::warn!("some background work did not end in time");
         }
-        if let Some(rooms) = self.rooms {
-            rooms.stop(DRAIN_ROOMS).await;
+        match self.rooms {
+            Some(rooms) => rooms.stop(DRAIN_ROOMS).await,
+            None => self.app.rooms_disconnect(),
         }
         let _ = self.stop.send(true);
         let ended = async {

@@ -64,6 +64,8 @@ statements! {
     ANONYMISE_MESSAGES = "UPDATE messages SET author = $2 WHERE participant_id IN (SELECT id FROM participants WHERE user_id = $1)";
     ANONYMISE_ACTIONS = "UPDATE actions SET owner = $2, owner_user_id = NULL, updated_at = $3 WHERE owner_user_id = $1
         OR EXISTS (SELECT 1 FROM participants p WHERE p.meeting_id = actions.meeting_id AND p.user_id = $1 AND p.name = actions.owner)";
+    // Their tokens open no room any more.
+    ANONYMISE_PRESENCES = "DELETE FROM room_presences WHERE participant_id IN (SELECT id FROM participants WHERE user_id = $1)";
     ANONYMISE_PARTICIPANTS = "UPDATE participants SET name = $2, user_id = NULL, state = CASE WHEN state = 'removed' THEN state ELSE 'left' END, updated_at = $3
         WHERE user_id = $1";
     ERASE_IDEMPOTENCY = "DELETE FROM idempotency_keys WHERE actor = $1";
@@ -178,6 +180,7 @@ impl Conn {
         let changes = execute!(self, ANONYMISE_SEGMENT_CHANGES, user_id, name)?;
         let messages = execute!(self, ANONYMISE_MESSAGES, user_id, name)?;
         let actions = execute!(self, ANONYMISE_ACTIONS, user_id, name, now)?;
+        execute!(self, ANONYMISE_PRESENCES, user_id)?;
         let participants = execute!(self, ANONYMISE_PARTICIPANTS, user_id, name, now)?;
         execute!(self, ERASE_IDEMPOTENCY, key.as_str())?;
         let audit = execute!(self, ANONYMISE_AUDIT, key.as_str(), user_id.to_string())?;

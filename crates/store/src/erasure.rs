@@ -55,6 +55,9 @@ statements! {
     ERASE_SEGMENTS = "DELETE FROM segments WHERE meeting_id = $1";
     ERASE_MESSAGES = "DELETE FROM messages WHERE meeting_id = $1";
     ERASE_CONSENTS = "DELETE FROM consents WHERE meeting_id = $1";
+    ERASE_ROOM_PRESENCES = "DELETE FROM room_presences WHERE meeting_id = $1";
+    ERASE_ROOM_DISPATCHES = "DELETE FROM room_dispatches WHERE meeting_id = $1";
+    ERASE_ROOM_SETTINGS = "DELETE FROM room_settings WHERE meeting_id = $1";
     ERASE_PARTICIPANTS = "DELETE FROM participants WHERE meeting_id = $1";
     // Deliveries' jobs name nothing but their delivery; the others are few.
     ERASE_JOBS = "DELETE FROM jobs WHERE webhook_id IS NULL AND failed_at IS NULL AND CAST(payload AS TEXT) LIKE $1 ESCAPE '!'";
@@ -102,12 +105,17 @@ impl Conn {
             ("segments", ERASE_SEGMENTS),
             ("messages", ERASE_MESSAGES),
             ("consents", ERASE_CONSENTS),
+            ("room_presences", ERASE_ROOM_PRESENCES),
+            ("room_dispatches", ERASE_ROOM_DISPATCHES),
+            ("room_settings", ERASE_ROOM_SETTINGS),
             ("participants", ERASE_PARTICIPANTS),
         ];
-        let mut counts = Vec::with_capacity(steps.len() + 1);
+        let mut counts = Vec::with_capacity(steps.len() + 2);
         for (table, statement) in steps {
             counts.push((table, execute!(self, statement, id)?));
         }
+        let webhooks = self.room_webhook_erase(&id.to_string()).await?;
+        counts.push(("room_webhooks", webhooks));
         counts.push(("meetings", u64::from(self.meeting_delete(id).await?)));
         Ok(counts)
     }

@@ -59,8 +59,10 @@ statements! {
     // A waiting job with the same key makes the new one needless.
     JOB_INSERT = "INSERT INTO jobs (id, kind, webhook_id, payload, run_at, attempts, max_attempts, dedupe_key, last_error, created_at)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (dedupe_key) WHERE dedupe_key IS NOT NULL AND failed_at IS NULL DO NOTHING";
-    JOB_CLAIM_SQLITE(sqlite) = claim!("webhook_id IS NULL ORDER BY run_at, id LIMIT $4");
-    JOB_CLAIM_POSTGRES(postgres) = claim!("webhook_id IS NULL ORDER BY run_at, id LIMIT $4 FOR UPDATE SKIP LOCKED");
+    JOB_CLAIM_SQLITE(sqlite) = claim!("webhook_id IS NULL AND kind <> 'room_webhook' ORDER BY run_at, id LIMIT $4");
+    JOB_CLAIM_POSTGRES(postgres) = claim!("webhook_id IS NULL AND kind <> 'room_webhook' ORDER BY run_at, id LIMIT $4 FOR UPDATE SKIP LOCKED");
+    ROOM_WEBHOOK_CLAIM_SQLITE(sqlite) = claim!("kind = 'room_webhook' ORDER BY run_at, id LIMIT $4");
+    ROOM_WEBHOOK_CLAIM_POSTGRES(postgres) = claim!("kind = 'room_webhook' ORDER BY run_at, id LIMIT $4 FOR UPDATE SKIP LOCKED");
     DELIVERY_CLAIM_SQLITE(sqlite) = claim!(deliveries_next!(concat!("JOIN jobs j ON j.id IN (SELECT x.id ", oldest_of_endpoint!(), ")")));
     // What another worker took since the statement began is no longer free: the row is looked at again once it is locked.
     DELIVERY_CLAIM_POSTGRES(postgres) = claim!(concat!(deliveries_next!(concat!("CROSS JOIN LATERAL (SELECT x.id, x.run_at ",
@@ -71,7 +73,8 @@ statements! {
     JOB_RETRY = "UPDATE jobs SET run_at = $3, last_error = $4, lease_owner = NULL, lease_until = NULL WHERE id = $1 AND lease_owner = $2";
     JOB_FAIL = "UPDATE jobs SET failed_at = $3, last_error = $4, lease_owner = NULL, lease_until = NULL WHERE id = $1 AND lease_owner = $2";
     JOB_RELEASE = "UPDATE jobs SET lease_owner = NULL, lease_until = NULL WHERE lease_owner IS NOT NULL AND lease_owner <> $1";
-    JOB_NEXT = "SELECT run_at FROM jobs WHERE failed_at IS NULL AND webhook_id IS NULL AND lease_until IS NULL ORDER BY run_at LIMIT 1";
+    ROOM_WEBHOOK_NEXT = "SELECT run_at FROM jobs WHERE failed_at IS NULL AND kind = 'room_webhook' AND lease_until IS NULL ORDER BY run_at LIMIT 1";
+    JOB_NEXT = "SELECT run_at FROM jobs WHERE failed_at IS NULL AND webhook_id IS NULL AND kind <> 'room_webhook' AND lease_until IS NULL ORDER BY run_at LIMIT 1";
     // Of endpoints without a free place nothing is next: the end of a try wakes the worker.
     DELIVERY_NEXT = "SELECT n.run_at FROM (SELECT (SELECT j.run_at FROM jobs j WHERE j.webhook_id = w.id AND j.failed_at IS NULL AND j.lease_until IS NULL
             ORDER BY j.run_at, j.id LIMIT 1) AS run_at FROM webhooks w
@@ -109,7 +112,7 @@ impl Conn {
         Ok(added == 1)
     }
 
-    /// Takes up to `limit` due jobs that are no deliveries for `node` until `lease_until`, counting
+    /// Takes up to `limit` due jobs that are no deliveries and no webhooks of rooms for `node` until `lease_until`, counting
     /// the attempt. Two workers never get the same job; one whose worker's lease ran out is given
     /// again.
     ///
@@ -125,6 +128,26 @@ impl Conn {
         let sql = match self.engine() {
             Engine::Sqlite => JOB_CLAIM_SQLITE,
             Engine::Postgres => JOB_CLAIM_POSTGRES,
+        };
+        let mut jobs: Vec<Job> = fetch_all!(self, sql, node, lease_until, now, limit)?;
+        jobs.sort_by_key(|job| (job.run_at, job.id));
+        Ok(jobs)
+    }
+
+    /// Takes up to `limit` due jobs that send LiveKit's webhooks, like [`Conn::job_claim`].
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn job_claim_room_webhooks(
+        &mut self,
+        node: &str,
+        now: Timestamp,
+        lease_until: Timestamp,
+        limit: i64,
+    ) -> Result<Vec<Job>> {
+        let sql = match self.engine() {
+            Engine::Sqlite => ROOM_WEBHOOK_CLAIM_SQLITE,
+            Engine::Postgres => ROOM_WEBHOOK_CLAIM_POSTGRES,
         };
         let mut jobs: Vec<Job> = fetch_all!(self, sql, node, lease_until, now, limit)?;
         jobs.sort_by_key(|job| (job.run_at, job.id));
@@ -225,6 +248,15 @@ impl Conn {
     /// When the database cannot be reached.
     pub async fn job_next_at(&mut self) -> Result<Option<Timestamp>> {
         let row: Option<(Timestamp,)> = fetch_optional!(self, JOB_NEXT)?;
+        Ok(row.map(|(at,)| at))
+    }
+
+    /// When the next free job that sends LiveKit's webhooks is due, if any waits.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn job_next_room_webhook_at(&mut self) -> Result<Option<Timestamp>> {
+        let row: Option<(Timestamp,)> = fetch_optional!(self, ROOM_WEBHOOK_NEXT)?;
         Ok(row.map(|(at,)| at))
     }
 

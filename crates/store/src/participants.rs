@@ -216,6 +216,7 @@ impl Conn {
         now: Timestamp,
     ) -> Result<u64> {
         execute!(self, PARTICIPANT_DOOR_CLEAR, meeting_id)?;
+        self.room_presence_clear(meeting_id).await?;
         execute!(self, PARTICIPANT_LEAVE_ALL, meeting_id, now)
     }
 

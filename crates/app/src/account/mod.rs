@@ -5,8 +5,8 @@ mod export;
 use std::collections::BTreeMap;
 
 use meetmind_core::{
-    Code, Ctx, Error, EventKind, EventTopic, Result, Scope, User, UserId, scope_check, session_may,
-    user_may,
+    Code, Ctx, Error, EventKind, EventTopic, MeetingId, ParticipantId, ParticipantState, Result,
+    Scope, User, UserId, scope_check, session_may, user_may,
 };
 use meetmind_store::OneTimePurpose;
 use serde::Serialize;
@@ -155,12 +155,19 @@ impl App {
             "events".to_owned(),
             i64::try_from(events).unwrap_or(i64::MAX),
         );
+        let places = joined_elsewhere(&mut change, id).await?;
         let mut anonymised = BTreeMap::new();
         for (part, rows) in change
             .anonymise_user(id, FORMER_PARTICIPANT, ctx.now)
             .await?
         {
             anonymised.insert(part.to_owned(), i64::try_from(rows).unwrap_or(i64::MAX));
+        }
+        for (meeting, participant) in places {
+            let left = change.participant_get(meeting, participant).await?;
+            change
+                .meeting_event(meeting, EventKind::ParticipantLeft, &left)
+                .await?;
         }
         self.attempts_forget(&mut change, &user.email).await?;
         change.user_delete(id).await?;
@@ -179,6 +186,27 @@ impl App {
                 "backups that were made before".to_owned(),
             ],
         })
+    }
+}
+
+/// Where in other people's meetings the user is right now: they leave with the account.
+async fn joined_elsewhere(
+    change: &mut Change<'_>,
+    id: UserId,
+) -> Result<Vec<(MeetingId, ParticipantId)>> {
+    let (mut places, mut after) = (Vec::new(), None);
+    loop {
+        let meetings = change.room_meetings_of_user(id, after, ROWS).await?;
+        let Some(last) = meetings.last() else {
+            return Ok(places);
+        };
+        after = Some(*last);
+        for meeting in meetings {
+            let found = change.participant_find_user(meeting, id).await?;
+            if let Some(own) = found.filter(|own| own.state == ParticipantState::Joined) {
+                places.push((meeting, own.id));
+            }
+        }
     }
 }
 

@@ -57,11 +57,11 @@ impl App {
             let (app, stop) = (self.clone(), stop.clone());
             tokio::spawn(async move { app.jobs_work(lane, stop).await })
         };
-        let (deliveries, others) = (worker(Lane::Deliveries), worker(Lane::Others));
+        let lanes = [Lane::Deliveries, Lane::Rooms, Lane::Others].map(worker);
         BackgroundTasks {
             app: self.clone(),
             stop,
-            tasks: vec![supervisor, listener, deliveries, others],
+            tasks: [supervisor, listener].into_iter().chain(lanes).collect(),
         }
     }
 

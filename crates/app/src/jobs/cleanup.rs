@@ -15,6 +15,8 @@ const IDEMPOTENCY_KEPT: Duration = Duration::from_secs(86_400);
 const FAILED_JOBS_KEPT: Duration = Duration::from_secs(30 * 86_400);
 /// Webhook deliveries are kept this long, for their owner to see and replay.
 const DELIVERIES_KEPT: Duration = Duration::from_secs(30 * 86_400);
+/// LiveKit's webhooks that nobody took are kept this long.
+const ROOM_WEBHOOKS_KEPT: Duration = Duration::from_secs(2 * 86_400);
 /// Rows of one kind per transaction: the single writer of SQLite must not be held for long.
 const BATCH: i64 = 100;
 /// Transactions per kind and day; what is left over waits for the next day.
@@ -39,6 +41,8 @@ impl App {
         tx.idempotency_trim(ctx.now.minus(IDEMPOTENCY_KEPT)).await?;
         tx.job_trim_failed(ctx.now.minus(FAILED_JOBS_KEPT)).await?;
         tx.delivery_trim(ctx.now.minus(DELIVERIES_KEPT)).await?;
+        tx.room_webhook_trim(ctx.now.minus(ROOM_WEBHOOKS_KEPT))
+            .await?;
         tx.commit().await?;
         self.memories_trim(ctx).await?;
         self.auth_trim().await?;

@@ -23,6 +23,7 @@ const ATTEMPTS_MAX: i64 = 10;
 #[derive(Debug, Default)]
 pub(crate) struct State {
     deliveries: tokio::sync::Notify,
+    rooms: tokio::sync::Notify,
     others: tokio::sync::Notify,
 }
 
@@ -30,6 +31,7 @@ impl State {
     fn of(&self, lane: Lane) -> &tokio::sync::Notify {
         match lane {
             Lane::Deliveries => &self.deliveries,
+            Lane::Rooms => &self.rooms,
             Lane::Others => &self.others,
         }
     }

@@ -26,12 +26,14 @@ const PLACES_PER_ENDPOINT: i64 = 4;
 /// Jobs done by one call of [`App::run_due_jobs`], so that jobs that queue jobs cannot hold it for ever.
 const PER_CALL: usize = 1000;
 
-/// The two kinds of waiting. They never share places: deliveries wait for other people's servers,
+/// The kinds of waiting. They never share places: deliveries wait for other people's servers,
 /// and a dead one must not hold up anybody's notes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lane {
     /// Webhook deliveries.
     Deliveries,
+    /// LiveKit's webhooks: other people's servers as well, but in the order of each room.
+    Rooms,
     /// All other jobs.
     Others,
 }
@@ -42,6 +44,7 @@ impl Lane {
     const fn places(self) -> usize {
         match self {
             Lane::Deliveries => 32,
+            Lane::Rooms => 16,
             Lane::Others => 2,
         }
     }
@@ -81,6 +84,7 @@ impl App {
                 self.jobs_claim(Lane::Deliveries, Lane::Deliveries.places())
                     .await?,
             );
+            jobs.extend(self.jobs_claim(Lane::Rooms, Lane::Rooms.places()).await?);
             if jobs.is_empty() {
                 break;
             }
@@ -139,6 +143,7 @@ impl App {
                     conn.job_next_delivery_at(self.now(), PLACES_PER_ENDPOINT)
                         .await
                 }
+                Lane::Rooms => conn.job_next_room_webhook_at().await,
                 Lane::Others => conn.job_next_at().await,
             }
         };
@@ -158,6 +163,7 @@ impl App {
                 tx.job_claim_deliveries(&node, now, until, limit, PLACES_PER_ENDPOINT)
                     .await?
             }
+            Lane::Rooms => tx.job_claim_room_webhooks(&node, now, until, limit).await?,
             Lane::Others => tx.job_claim(&node, now, until, limit).await?,
         };
         tx.commit().await?;
@@ -251,6 +257,10 @@ impl App {
                 self.webhook_deliver(ctx, &job.payload).await?;
                 Ok(Outcome::DONE)
             }
+            JobKind::RoomWebhook => {
+                self.room_webhooks_send(&job.payload).await?;
+                Ok(Outcome::DONE)
+            }
             JobKind::Cleanup => {
                 self.cleanup(ctx).await?;
                 Ok(Outcome {
@@ -272,6 +282,9 @@ impl App {
         if !held {
             // Another worker took it meanwhile and will queue what follows.
             return Ok(());
+        }
+        if job.kind == JobKind::RoomWebhook {
+            self.room_webhooks_go_on(&mut change, ctx, job).await?;
         }
         if let Some((kind, payload, key)) = outcome.next {
             self.job_queue(&mut change, ctx, kind, payload, ctx.now, key)

@@ -1,23 +1,16 @@
 //! Joining, leaving, starting, locking, ending.
 
-use std::time::Duration;
-
 use meetmind_core::{
     Actor, Code, Ctx, Error, EventKind, Meeting, MeetingAccess, MeetingAction, MeetingId,
     MeetingRole, MeetingStatus, Participant, ParticipantState, Result, Scope, meeting_may,
     scope_check,
 };
-use meetmind_media::{RoomGrant, access_token};
 use meetmind_store::Conn;
 use serde::Serialize;
-use serde_json::json;
 
 use super::access::meeting_access;
 use crate::auth::same;
 use crate::{App, Change, valid};
-
-/// How long a LiveKit token opens the room; joining again gives another.
-const ROOM_TOKEN_TTL: Duration = Duration::from_secs(10 * 60);
 
 /// What somebody brings to the door.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -143,7 +136,7 @@ impl App {
         change.commit().await?;
         let is_in = participant.state == ParticipantState::Joined;
         let livekit = if is_in {
-            self.livekit_join(ctx, &participant)?
+            self.livekit_join(ctx, &meeting, &participant)?
         } else {
             None
         };
@@ -297,28 +290,6 @@ impl App {
         Ok(participant)
     }
 
-    /// A token for the configured LiveKit server.
-    fn livekit_join(&self, ctx: &Ctx, participant: &Participant) -> Result<Option<LiveKitJoin>> {
-        let Some(livekit) = self.livekit() else {
-            return Ok(None);
-        };
-        let grant = RoomGrant {
-            room: participant.meeting_id.to_string(),
-            identity: participant.id.to_string(),
-            name: participant.name.clone(),
-            can_publish: participant.role != MeetingRole::Viewer,
-            is_agent: participant.role == MeetingRole::Agent,
-            metadata: json!({ "role": participant.role }).to_string(),
-            ttl: ROOM_TOKEN_TTL,
-        };
-        let token = access_token(&livekit.api_key, &livekit.api_secret, &grant, ctx.now)
-            .map_err(Error::internal)?;
-        Ok(Some(LiveKitJoin {
-            url: livekit.url.clone(),
-            token,
-        }))
-    }
-
     /// The caller leaves. Who waited at the door is taken off the list; who is not in stays as
     /// they are.
     ///
@@ -355,6 +326,8 @@ impl App {
             change.participant_delete(participant.id).await?;
         } else {
             change.participant_update(&participant).await?;
+            // The room is left too, and the token opens it no more.
+            change.room_presence_delete(participant.id).await?;
         }
         change
             .meeting_event(id, EventKind::ParticipantLeft, &participant)
@@ -375,7 +348,6 @@ impl App {
             .meeting_end_within(&mut change, ctx, access.meeting)
             .await?;
         change.commit().await?;
-        self.room_close(id).await;
         Ok(meeting)
     }
 

@@ -378,7 +378,6 @@ impl App {
         }
         let participant = self.remove(&mut change, ctx, participant).await?;
         change.commit().await?;
-        self.room_put_out(meeting_id, id).await;
         Ok(participant)
     }
 
@@ -400,6 +399,7 @@ impl App {
             ..participant
         };
         change.participant_update(&participant).await?;
+        change.room_presence_delete(participant.id).await?;
         let kind = EventKind::ParticipantRemoved;
         change
             .meeting_event(participant.meeting_id, kind, &participant)

@@ -4,37 +4,40 @@
 //! (`mtg_…`), a participant's identity is the id of its place in it (`par_…`). Rooms of other names
 //! belong to whoever signs tokens with the server's key pair, as on any LiveKit server.
 
-mod people;
+mod backend;
+mod events;
+mod follow;
+mod grants;
+mod inbound;
+mod outbox;
+mod reconcile;
 mod workers;
 
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use livekit_protocol::CreateRoomRequest;
-use meetmind_core::{Code, Error, MeetingId, ParticipantId, ParticipantState, Result};
+use meetmind_core::{Code, Error, MeetingId, MeetingRole, MeetingStatus, Result};
 use meetmind_media::driver::{DriverConfig, RelayHandle};
-use meetmind_media::service::{
-    self, DispatchCall, HttpAnswer, HttpRequest, RoomAnswer, RoomCall, TwirpError,
-};
+use meetmind_media::service::{self, HttpAnswer, HttpRequest, RoomCall, TwirpError};
 use meetmind_media::signal::join::{self, Join, Refusal, Route};
 use meetmind_media::token::{ApiKey, ApiKeys};
-use meetmind_media::{
-    JoinError, MediaCallError, MediaConfig, MediaServer, MediaStop, RoomEvents, Session,
-};
+use meetmind_media::{JoinError, MediaConfig, MediaServer, MediaStop, Session};
 use tokio::task::JoinHandle;
 
+pub use inbound::WebhookOutcome;
 pub use workers::WorkerSocket;
 
 use crate::{App, LiveKitSettings};
+use follow::Hints;
 
-/// How long a participant may be away before it has left: long enough for a client to find another
-/// network, short enough that the others are not left talking to nobody.
-const RECONNECT_WINDOW: Duration = Duration::from_secs(30);
-
-/// The server inside, once it runs.
+/// The server inside once it runs, or the other one, and what keeps rooms in line with their meetings.
 #[derive(Default)]
 pub(crate) struct State {
     embedded: OnceLock<Embedded>,
+    remote: OnceLock<backend::Remote>,
+    follower: follow::Follower,
+    positions: outbox::Positions,
+    seen: inbound::Seen,
 }
 
 struct Embedded {
@@ -47,6 +50,7 @@ struct Embedded {
 
 /// The running server inside; whoever started it stops it.
 pub struct Rooms {
+    app: App,
     stop: MediaStop,
     server: MediaServer,
     listening: JoinHandle<()>,
@@ -76,7 +80,7 @@ impl App {
             ice_servers: Vec::new(),
             empty_timeout: Duration::from_secs(300),
             departure_timeout: Duration::from_secs(20),
-            reconnect_window: RECONNECT_WINDOW,
+            reconnect_window: self.settings().reconnect_window,
             started_ms: self.now().micros() / 1000,
             started: Instant::now(),
             seed,
@@ -95,7 +99,9 @@ impl App {
             return Err(Error::new(Code::Conflict, "the media server runs already"));
         }
         let listening = tokio::spawn(self.clone().rooms_listen(events));
+        self.rooms_follow().await?;
         Ok(Rooms {
+            app: self.clone(),
             stop,
             server,
             listening,
@@ -161,14 +167,20 @@ impl App {
         let embedded = self.embedded()?;
         let mut join = self.rtc_check(route, query, authorization, false).await?;
         join.client.address = address.unwrap_or_default();
-        embedded
+        let meeting = join.room.parse::<MeetingId>();
+        let session = embedded
             .server
             .join(join)
             .await
             .map_err(|error| match error {
                 JoinError::Refused(meetmind_media::room::Refusal::Full) => Refusal::room_full(),
                 _ => Refusal::limit_exceeded(),
-            })
+            })?;
+        if let Ok(meeting) = meeting {
+            // What changed between the check and the join is found out by one more look.
+            self.room_mark(meeting, Hints::default());
+        }
+        Ok(session)
     }
 
     /// What `/rtc/validate` answers: whether a join with these words would be let in.
@@ -191,69 +203,118 @@ impl App {
             &embedded.keys,
             self.now(),
         )?;
-        let Ok(meeting) = join.room.parse::<MeetingId>() else {
-            return Ok(join);
-        };
-        // The token was given to somebody who was in; since then they may have been put out.
-        let Ok(participant) = join.identity.parse::<ParticipantId>() else {
-            return Ok(join);
-        };
-        let found = async {
-            let mut conn = self.store().read().await?;
-            conn.participant_get(meeting, participant).await
-        };
-        match found.await {
-            Ok(participant) if participant.state == ParticipantState::Joined => Ok(join),
-            Ok(_) | Err(meetmind_store::Error::NotFound(_)) => Err(Refusal::no_permission()),
-            Err(error) => {
-                tracing::error!(%error, "a participant could not be looked up");
-                Err(Refusal::limit_exceeded())
-            }
+        match join.room.parse::<MeetingId>() {
+            Ok(meeting) => self.rtc_check_meeting(meeting, join).await,
+            Err(_) => Ok(join),
         }
     }
 
-    /// A call of LiveKit's server APIs.
+    /// The token was given to somebody who was in, with the role of then. What counts is now: whether
+    /// they may be in, under which name, and what their role may do.
+    async fn rtc_check_meeting(
+        &self,
+        id: MeetingId,
+        mut join: Join,
+    ) -> std::result::Result<Join, Refusal> {
+        let identity = grants::participant_of(&join.identity);
+        let found = async {
+            let mut conn = self.store().read().await?;
+            let meeting = conn.meeting_get(id).await?;
+            let member = match identity {
+                Some((participant, _)) => conn.room_member_find(id, participant).await?,
+                None => None,
+            };
+            let metadata = conn.room_metadata_find(id).await?;
+            Ok::<_, meetmind_store::Error>((meeting, member, metadata))
+        };
+        let (meeting, member, metadata) = found.await.map_err(|error| match error {
+            meetmind_store::Error::NotFound(_) => Refusal::room_not_found(),
+            error => {
+                tracing::error!(%error, "a participant could not be looked up");
+                Refusal::limit_exceeded()
+            }
+        })?;
+        let is_over = meeting.status == MeetingStatus::Ended || meeting.archived_at.is_some();
+        match (identity, member) {
+            (Some((_, is_second)), Some(member)) if grants::may_be_in(&meeting, &member) => {
+                let participant = member.participant;
+                join.permissions = reconcile::permissions(participant.role, is_second);
+                if participant.role != MeetingRole::Agent {
+                    join.claims.metadata = grants::metadata(&participant);
+                }
+                join.claims.name = participant.name;
+            }
+            // Others than participants come with a token of whoever has the key pair: agents' jobs, tools.
+            (None, _) if !is_over => {}
+            _ => return Err(Refusal::no_permission()),
+        }
+        join.room_settings.metadata = metadata.unwrap_or_else(|| self.room_metadata(&meeting));
+        Ok(join)
+    }
+
+    /// A call of LiveKit's server APIs. Where another LiveKit server is configured, it is passed on to it.
     pub async fn twirp(&self, request: &HttpRequest<'_>) -> HttpAnswer {
-        let Ok(embedded) = self.embedded() else {
+        let rooms = &self.inner.rooms;
+        let embedded = rooms.embedded.get().map(|embedded| &embedded.keys);
+        let Some(keys) = embedded.or_else(|| rooms.remote.get().map(|remote| &remote.keys)) else {
             return TwirpError::unavailable("no media server runs here").answer();
         };
-        let accepted = match service::decode(request, &embedded.keys, self.now()) {
+        let accepted = match service::decode(request, keys, self.now()) {
             Ok(accepted) => accepted,
             Err(answer) => return answer,
         };
-        match accepted.call {
-            service::Call::Room(call) => match embedded.server.call(call).await {
-                Ok(answer) => answer.answer(accepted.wire),
-                Err(MediaCallError::Call(error)) => error.answer(),
-                Err(MediaCallError::Unavailable(error)) => {
-                    TwirpError::unavailable(error.to_string()).answer()
-                }
-            },
-            service::Call::Dispatch(call) => {
-                if let DispatchCall::Create(request) = &call {
-                    // An agent may be sent into a room before anybody is in it.
-                    let room = RoomCall::Create(CreateRoomRequest {
-                        name: request.room.clone(),
-                        ..CreateRoomRequest::default()
-                    });
-                    if let Ok(RoomAnswer::Create(room)) = embedded.server.call(room).await {
-                        embedded.workers.room_known(self, room);
+        let answer = match accepted.call {
+            service::Call::Room(call) => {
+                let call = self.room_settings_of(call).await;
+                match self.room_call(call.clone()).await {
+                    Ok(answer) => {
+                        self.room_metadata_keep(&call).await;
+                        return answer.answer(accepted.wire);
                     }
-                }
-                match embedded.workers.dispatch(self, call) {
-                    Ok(answer) => answer.answer(accepted.wire),
-                    Err(error) => error.answer(),
+                    Err(error) => error,
                 }
             }
+            service::Call::Dispatch(call) => match self.room_dispatch(call).await {
+                Ok(answer) => return answer.answer(accepted.wire),
+                Err(error) => error,
+            },
+        };
+        answer.twirp().answer()
+    }
+
+    /// A meeting's room that is made without metadata gets that of the meeting.
+    async fn room_settings_of(&self, call: RoomCall) -> RoomCall {
+        match call {
+            RoomCall::Create(mut request) if request.metadata.is_empty() => {
+                if let Some(settings) = self.room_settings(&request.name).await {
+                    request.metadata = settings.metadata;
+                }
+                RoomCall::Create(request)
+            }
+            call => call,
         }
     }
 
-    /// Applies what happens in rooms, in order.
-    async fn rooms_listen(self, mut events: RoomEvents) {
-        while let Some(event) = events.recv().await {
-            if let Some(embedded) = self.inner.rooms.embedded.get() {
-                embedded.workers.room_event(&self, &event);
-            }
+    /// Keeps the metadata that a caller gave a meeting's room, so that it outlasts the process.
+    async fn room_metadata_keep(&self, call: &RoomCall) {
+        let (room, metadata) = match call {
+            RoomCall::UpdateMetadata(request) => (&request.room, &request.metadata),
+            RoomCall::Create(request) => (&request.name, &request.metadata),
+            _ => return,
+        };
+        let Ok(meeting) = room.parse::<MeetingId>() else {
+            return;
+        };
+        if self.wrote_room_metadata(meeting, metadata) {
+            return;
+        }
+        let kept = async {
+            let mut tx = self.store().begin().await?;
+            tx.room_metadata_set(meeting, metadata, self.now()).await?;
+            tx.commit().await
+        };
+        if let Err(error) = kept.await {
+            tracing::warn!(%error, "a room's metadata could not be written down: it would not outlast a restart");
         }
     }
 }
@@ -288,7 +349,9 @@ impl Rooms {
     }
 
     /// Tells every client to come back, then ends the threads; waits no longer than `within`.
-    pub async fn stop(self, within: Duration) {
+    pub async fn stop(mut self, within: Duration) {
+        // That the clients go now is no word on who is in the meetings.
+        self.app.inner.rooms.follower.stop();
         if tokio::time::timeout(within, self.server.drain())
             .await
             .is_err()
@@ -301,7 +364,13 @@ impl Rooms {
         if ended.is_err() {
             tracing::warn!("the media server ended by a panic");
         }
-        self.listening.abort();
+        // What the rooms told last is still to be written down.
+        if tokio::time::timeout(within, &mut self.listening)
+            .await
+            .is_err()
+        {
+            self.listening.abort();
+        }
     }
 }
 

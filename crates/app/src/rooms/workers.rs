@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use livekit_protocol::{
-    CreateAgentDispatchRequest, CreateRoomRequest, ListAgentDispatchResponse, Room, ServerInfo,
+    AgentDispatch, CreateAgentDispatchRequest, CreateRoomRequest, ListAgentDispatchResponse, Room,
+    ServerInfo,
 };
 use meetmind_core::{Code, Error, MeetingId};
 use meetmind_media::agents::{Config, JobEvent, Now, Output, Workers};
@@ -108,6 +109,15 @@ impl State {
     pub(super) fn room_known(&self, app: &App, room: Room) {
         self.with(app, |workers, now| {
             workers.room_started(room, Vec::new(), now);
+        });
+    }
+
+    /// Agents that were sent into a room before this process began.
+    pub(super) fn restore(&self, app: &App, dispatches: Vec<AgentDispatch>) {
+        self.with(app, |workers, now| {
+            for dispatch in dispatches {
+                workers.restore_dispatch(dispatch, now);
+            }
         });
     }
 

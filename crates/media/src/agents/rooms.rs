@@ -188,6 +188,17 @@ impl Workers {
             .ok_or_else(|| not_found("dispatch ID not found"))
     }
 
+    /// A dispatch of before this process began, with the id it had. One that is known is left alone.
+    pub fn restore_dispatch(&mut self, dispatch: AgentDispatch, now: Now) {
+        let has_place = self.rooms.get(&dispatch.room).is_some_and(|state| {
+            state.dispatches.len() < MAX_DISPATCHES && !state.dispatches.contains_key(&dispatch.id)
+        });
+        if has_place {
+            self.add_dispatch(dispatch, now);
+            self.schedule(now);
+        }
+    }
+
     /// `DeleteDispatch`: its jobs are terminated.
     ///
     /// # Errors

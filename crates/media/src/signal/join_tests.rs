@@ -7,7 +7,7 @@ use livekit_protocol::{ConnectionSettings, RoomAgentDispatch, RoomConfiguration}
 use proptest::prelude::*;
 
 use super::*;
-use crate::token::{ApiKey, RoomGrant, VideoGrant};
+use crate::token::{ApiKey, RoomGrant, RoomPart, VideoGrant};
 
 fn now() -> Timestamp {
     Timestamp::parse("2026-03-02T09:00:00Z").expect("a valid time")
@@ -26,9 +26,9 @@ fn claims() -> Claims {
         room: "mtg_1".to_owned(),
         identity: "par_1".to_owned(),
         name: "Anna".to_owned(),
-        can_publish: true,
-        is_agent: false,
+        part: RoomPart::Participant,
         metadata: String::new(),
+        room_metadata: String::new(),
         ttl: Duration::from_secs(600),
     })
 }

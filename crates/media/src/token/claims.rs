@@ -149,23 +149,23 @@ impl LimitError {
 impl Claims {
     /// For a participant who joins a room.
     pub fn participant(grant: &RoomGrant) -> Self {
+        let mut video = VideoGrant {
+            room: grant.room.clone(),
+            room_join: true,
+            ..VideoGrant::default()
+        };
+        video.set_permissions(&grant.part.permissions());
+        let room_config = (!grant.room_metadata.is_empty()).then(|| RoomConfiguration {
+            metadata: grant.room_metadata.clone(),
+            ..RoomConfiguration::default()
+        });
         Self {
             sub: grant.identity.clone(),
             name: grant.name.clone(),
             metadata: grant.metadata.clone(),
-            kind: if grant.is_agent {
-                "agent".to_owned()
-            } else {
-                String::new()
-            },
-            video: Some(VideoGrant {
-                room: grant.room.clone(),
-                room_join: true,
-                can_publish: Some(grant.can_publish),
-                can_subscribe: Some(true),
-                can_publish_data: Some(grant.can_publish),
-                ..VideoGrant::default()
-            }),
+            kind: grant.part.kind().to_owned(),
+            video: Some(video),
+            room_config,
             ..Self::default()
         }
     }

@@ -8,6 +8,7 @@ mod tests;
 
 use std::time::Duration;
 
+use livekit_protocol::TrackSource;
 use meetmind_core::Timestamp;
 
 pub use claims::{Claims, LimitError};
@@ -21,6 +22,57 @@ pub const MAX_METADATA_BYTES: usize = 512 * 1024;
 /// The most attributes of one participant, keys and values together, in bytes.
 pub const MAX_ATTRIBUTES_BYTES: usize = 64 * 1024;
 
+/// What somebody is in a room; it decides what they may do there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RoomPart {
+    /// Looks on: hears and sees, sends nothing.
+    Viewer,
+    /// Takes part with microphone, camera, screen and data.
+    Participant,
+    /// An agent: any source, data, and its own metadata and attributes, by which agents tell their state.
+    Agent,
+    /// Records: hears and sees, unseen by the others.
+    Recorder,
+}
+
+impl RoomPart {
+    /// What it may do.
+    pub fn permissions(self) -> Permissions {
+        let is_agent = self == Self::Agent;
+        let publishes = matches!(self, Self::Participant | Self::Agent);
+        let sources = match self {
+            Self::Participant => vec![
+                TrackSource::Camera,
+                TrackSource::Microphone,
+                TrackSource::ScreenShare,
+                TrackSource::ScreenShareAudio,
+            ],
+            _ => Vec::new(),
+        };
+        Permissions {
+            can_publish: publishes,
+            sources,
+            can_subscribe: true,
+            can_publish_data: publishes,
+            can_update_metadata: is_agent,
+            hidden: self == Self::Recorder,
+            recorder: self == Self::Recorder,
+            agent: is_agent,
+            can_subscribe_metrics: false,
+            can_manage_agent_session: false,
+        }
+    }
+
+    /// The participant's kind, as claims name it.
+    pub(crate) const fn kind(self) -> &'static str {
+        match self {
+            Self::Viewer | Self::Participant => "",
+            Self::Agent => "agent",
+            Self::Recorder => "egress",
+        }
+    }
+}
+
 /// What a token lets its bearer do in one room.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RoomGrant {
@@ -30,12 +82,12 @@ pub struct RoomGrant {
     pub identity: String,
     /// The name that others see.
     pub name: String,
-    /// Whether the bearer may publish tracks and data; looking on needs neither.
-    pub can_publish: bool,
-    /// Whether the bearer is an agent.
-    pub is_agent: bool,
+    /// What the bearer is in the room.
+    pub part: RoomPart,
     /// Any text that the room's members can read; JSON by custom.
     pub metadata: String,
+    /// The metadata of the room if this bearer is the one who makes it by joining.
+    pub room_metadata: String,
     /// How long the token opens the room; a connection made with it may last longer.
     pub ttl: Duration,
 }

@@ -19,9 +19,9 @@ fn grant() -> RoomGrant {
         room: "mtg_1".to_owned(),
         identity: "par_1".to_owned(),
         name: "Anna".to_owned(),
-        can_publish: true,
-        is_agent: false,
+        part: RoomPart::Participant,
         metadata: r#"{"role":"host"}"#.to_owned(),
+        room_metadata: String::new(),
         ttl: Duration::from_secs(600),
     }
 }
@@ -67,34 +67,72 @@ fn signed(head: &Value, claims: &Value) -> String {
 fn a_token_is_what_another_signer_makes_of_the_same_claims() {
     // Made with the hmac and hashlib modules of Python from these claims.
     let expected = "eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJkZXZrZXkiLCJzdWIiOiJwYXJfMSIsIm5hbWUiOiJBbm5hIiwibmJmIjoxNzcyNDQyMDAwLCJleHAiOjE3NzI0NDI2MDAsIm1ldGFkYXRhIjoie1wicm9sZVwiOlwiaG9zdFwifSIsInZpZGVvIjp7InJvb20iOiJtdGdfMSIsInJvb21Kb2luIjp0cnVlLCJjYW5QdWJsaXNoIjp0cnVlLCJjYW5TdWJzY3JpYmUiOnRydWUsImNhblB1Ymxpc2hEYXRhIjp0cnVlfX0.lZpgoZQIJAWvTogFHcd5nknqmm7FM8ZJy6Tur5FqABg";
-    let token = access_token("devkey", SECRET, &grant(), now()).expect("a token");
-    assert_eq!(token, expected);
+    let claims = Claims {
+        sub: "par_1".to_owned(),
+        name: "Anna".to_owned(),
+        metadata: r#"{"role":"host"}"#.to_owned(),
+        video: Some(VideoGrant {
+            room: "mtg_1".to_owned(),
+            room_join: true,
+            can_publish: Some(true),
+            can_subscribe: Some(true),
+            can_publish_data: Some(true),
+            ..VideoGrant::default()
+        }),
+        ..Claims::default()
+    };
+    let token = ApiKey::new("devkey", SECRET).sign(&claims, now(), Duration::from_secs(600));
+    assert_eq!(token.expect("a token"), expected);
 }
 
 #[test]
-fn who_looks_on_publishes_nothing_and_agents_are_marked() {
-    let token = |grant: &RoomGrant| access_token("devkey", SECRET, grant, now()).expect("a token");
-    let viewer = body(&token(&RoomGrant {
-        can_publish: false,
+fn what_somebody_is_in_a_room_decides_what_they_may_do_there() {
+    let read = |part| {
+        let grant = RoomGrant { part, ..grant() };
+        let token = access_token("devkey", SECRET, &grant, now()).expect("a token");
+        keys().verify(&token, now()).expect("valid")
+    };
+    for part in [
+        RoomPart::Viewer,
+        RoomPart::Participant,
+        RoomPart::Agent,
+        RoomPart::Recorder,
+    ] {
+        let permissions = read(part).permissions();
+        assert_eq!(permissions, part.permissions());
+        assert!(permissions.can_subscribe);
+        assert_eq!(permissions.hidden, part == RoomPart::Recorder);
+    }
+    let viewer = read(RoomPart::Viewer).permissions();
+    assert!(!viewer.can_publish && !viewer.can_publish_data && !viewer.can_update_metadata);
+    let participant = read(RoomPart::Participant).permissions();
+    for source in [
+        TrackSource::Camera,
+        TrackSource::Microphone,
+        TrackSource::ScreenShare,
+        TrackSource::ScreenShareAudio,
+    ] {
+        assert!(participant.may_publish(source), "{source:?}");
+        assert!(!viewer.may_publish(source), "{source:?}");
+    }
+    assert!(!participant.may_publish(TrackSource::Unknown));
+    assert!(participant.can_publish_data && !participant.can_update_metadata);
+    let agent = read(RoomPart::Agent);
+    assert_eq!(agent.participant_kind(), Kind::Agent);
+    assert!(agent.permissions().may_publish(TrackSource::Unknown) && agent.permissions().agent);
+    let recorder = read(RoomPart::Recorder);
+    assert_eq!(recorder.participant_kind(), Kind::Egress);
+    assert!(!recorder.permissions().can_publish && recorder.permissions().recorder);
+}
+
+#[test]
+fn who_makes_the_room_by_joining_gives_it_its_metadata() {
+    let grant = RoomGrant {
+        room_metadata: "{}".to_owned(),
         ..grant()
-    }));
-    assert_eq!(
-        viewer["video"],
-        json!({ "room": "mtg_1", "roomJoin": true, "canPublish": false, "canSubscribe": true, "canPublishData": false })
-    );
-    assert_eq!(viewer.get("kind"), None);
-    let agent = token(&RoomGrant {
-        is_agent: true,
-        ..grant()
-    });
-    assert_eq!(body(&agent)["kind"], "agent");
-    assert_eq!(
-        keys()
-            .verify(&agent, now())
-            .expect("valid")
-            .participant_kind(),
-        Kind::Agent
-    );
+    };
+    let token = access_token("devkey", SECRET, &grant, now()).expect("a token");
+    assert_eq!(body(&token)["roomConfig"]["metadata"], "{}");
 }
 
 #[test]

@@ -79,6 +79,22 @@ impl Config {
             };
             bail!("{there} is set without {missing}: set both, or neither");
         }
+        for url in &livekit.webhook_urls {
+            ensure!(
+                web_address(url).is_some(),
+                "livekit.webhook_urls must hold addresses such as https://hooks.example.com/livekit"
+            );
+        }
+        ensure!(
+            livekit.webhook_urls.len() <= 10,
+            "livekit.webhook_urls must hold 10 addresses or fewer"
+        );
+        if !livekit.url.is_empty() && !livekit.webhook_urls.is_empty() {
+            self.notes.push(
+                "livekit.webhook_urls is for the server inside: the one at LIVEKIT_URL sends its own"
+                    .to_owned(),
+            );
+        }
         if livekit.url.is_empty() {
             ensure!(
                 !has_key || livekit.api_secret.len() >= 32,
@@ -247,6 +263,12 @@ impl Config {
             self.retention.archive_days,
             1,
             36_500,
+        )?;
+        within(
+            "media.reconnect_window_s",
+            self.media.reconnect_window_s,
+            1,
+            300,
         )?;
         within("outbound.timeout_s", self.outbound.timeout_s, 1, 300)
     }

@@ -135,6 +135,7 @@ pub(crate) struct LiveKit {
     pub(crate) url: String,
     pub(crate) api_key: String,
     pub(crate) api_secret: String,
+    pub(crate) webhook_urls: Vec<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -144,6 +145,7 @@ pub(crate) struct Media {
     pub(crate) tcp_port: u16,
     pub(crate) advertise: Vec<std::net::IpAddr>,
     pub(crate) threads: usize,
+    pub(crate) reconnect_window_s: u64,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -281,6 +283,8 @@ impl Config {
                 api_key: self.livekit.api_key.clone(),
                 api_secret: self.livekit.api_secret.clone(),
             }),
+            livekit_webhook_urls: self.livekit.webhook_urls.clone(),
+            reconnect_window: Duration::from_secs(self.media.reconnect_window_s),
             quotas: meetmind_app::Quotas {
                 agents: self.agents.max_per_user,
                 concurrent_runs: self.agents.max_runs_per_user,

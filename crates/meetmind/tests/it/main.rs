@@ -5,4 +5,5 @@ mod config;
 mod crash;
 mod network;
 mod program;
+mod rooms;
 mod serve;

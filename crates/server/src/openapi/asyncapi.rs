@@ -168,6 +168,43 @@ fn shapes() -> Map<String, Value> {
         .collect()
 }
 
+/// What each kind of signal holds, beside who it is about.
+fn signals() -> Vec<Value> {
+    let about = |kind: SignalKind| match kind {
+        SignalKind::Speaking => (
+            "Somebody began or stopped to speak. From the room, told once for each change.",
+            json!({ "speaking": { "type": "boolean" } }),
+        ),
+        SignalKind::Level => (
+            "How loud somebody who speaks is, 0 to 1. From the room, at most once a second for each.",
+            json!({ "level": { "type": "number", "minimum": 0, "maximum": 1 } }),
+        ),
+        SignalKind::Muted => (
+            "A track was muted or unmuted. Only rooms send it.",
+            json!({ "muted": { "type": "boolean" }, "source": { "type": "string", "enum": ["unknown", "camera", "microphone", "screen_share", "screen_share_audio"] } }),
+        ),
+        SignalKind::Quality => (
+            "How good somebody's connection has become. Only rooms send it, about every 5 s at most.",
+            json!({ "quality": { "type": "string", "enum": ["lost", "poor", "good", "excellent"] } }),
+        ),
+        SignalKind::Typing | SignalKind::Hand | SignalKind::Reaction => {
+            ("What a participant sent.", json!({}))
+        }
+    };
+    SignalKind::ALL
+        .iter()
+        .map(|kind| {
+            let (description, mut fields) = about(*kind);
+            fields["participant_id"] = schema_ref("ParticipantId");
+            json!({
+                "type": "object",
+                "description": description,
+                "properties": { "type": { "const": kind.as_str() }, "data": { "type": "object", "properties": fields, "required": ["participant_id"] } }
+            })
+        })
+        .collect()
+}
+
 /// The AsyncAPI 3 document of the live events.
 pub fn asyncapi_document() -> Value {
     let mut schemas = schemas();
@@ -188,7 +225,7 @@ pub fn asyncapi_document() -> Value {
             "name": "signal",
             "title": "What passes without a number and is not kept",
             "contentType": "application/json",
-            "payload": schema_ref("Signal"),
+            "payload": { "allOf": [schema_ref("Signal"), { "anyOf": signals() }] },
             "examples": [{ "payload": { "topic": "meeting:mtg_01k9zq8v7w8r3t5y6h2j4n6p8q", "type": SignalKind::Typing, "data": { "participant_id": "par_01k9zq8v7w8r3t5y6h2j4n6p8q" } } }],
         }),
     );
@@ -211,8 +248,10 @@ pub fn asyncapi_document() -> Value {
             })
             .collect()
     };
-    let mut down: Vec<&str> = events.clone();
-    down.extend(["signal", "reply"]);
+    let mut stream: Vec<&str> = events;
+    stream.push("signal");
+    let mut down: Vec<&str> = stream.clone();
+    down.push("reply");
     let mut socket: Vec<&str> = down.clone();
     socket.push("command");
     json!({
@@ -249,15 +288,15 @@ pub fn asyncapi_document() -> Value {
             "stream": {
                 "address": "/api/meetings/{id}/events",
                 "title": "A meeting's events as server-sent events",
-                "description": "`id` is the `seq`, `event` the type, `data` the event. `gone` and `closed` end it.",
+                "description": "`id` is the `seq`, `event` the type, `data` the event. Signals come in between, without an `id`. `gone` and `closed` end it.",
                 "parameters": { "id": { "description": "The meeting." } },
-                "messages": channel_messages(&events)
+                "messages": channel_messages(&stream)
             }
         },
         "operations": {
             "command": { "action": "receive", "channel": { "$ref": "#/channels/socket" }, "summary": "What clients send: auth, subscribe, unsubscribe, signal, ping.", "messages": of_channel("socket", &["command"]) },
             "listen": { "action": "send", "channel": { "$ref": "#/channels/socket" }, "summary": "Events and signals of the topics subscribed to, and answers to commands.", "messages": of_channel("socket", &down) },
-            "follow": { "action": "send", "channel": { "$ref": "#/channels/stream" }, "summary": "The events of one meeting.", "messages": of_channel("stream", &events) }
+            "follow": { "action": "send", "channel": { "$ref": "#/channels/stream" }, "summary": "The events and signals of one meeting.", "messages": of_channel("stream", &stream) }
         },
         "components": {
             "messages": messages,

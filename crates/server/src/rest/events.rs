@@ -4,13 +4,14 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::time::Duration;
 
+use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::sse::{self, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use meetmind_app::{App, AuthorityChange, Published, StreamGuard, TopicStart};
-use meetmind_core::{Ctx, Error, Event, EventTopic, MeetingId};
+use meetmind_core::{Ctx, Error, Event, EventTopic, MeetingId, SignalKind};
 use serde::Deserialize;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
@@ -61,7 +62,8 @@ struct StreamedEvent {
 ///
 /// A stream of server-sent events: `id` is the event's `seq`, `event` its type, `data` the event
 /// as JSON (see `/asyncapi.json`). Nothing is lost or doubled when you come back with
-/// `Last-Event-ID`. `gone` says that what should come next is no longer kept, `closed` that you
+/// `Last-Event-ID`. What passes without being kept (`speaking`, `level`, `muted`, `quality` and the like)
+/// comes in between, named by its type and without an `id`. `gone` says that what should come next is no longer kept, `closed` that you
 /// may not listen any more; the stream ends after either. Comments keep the connection open.
 #[utoipa::path(get, path = "/api/meetings/{id}/events", tag = "events", params(("id" = MeetingId, Path), EventParams, ("Last-Event-ID" = Option<i64>, Header, description = "The number of the last event you have.", minimum = 0)), responses((status = 200, content_type = "text/event-stream", body = StreamedEvent, description = "The stream.")))]
 async fn stream_events(
@@ -209,8 +211,14 @@ impl Listener {
     }
 
     async fn published(&mut self, published: Published) {
-        let Published::Event { topic, event, json } = published else {
-            return;
+        let (topic, event, json) = match published {
+            Published::Event { topic, event, json } => (topic, event, json),
+            Published::Signal { topic, kind, json } => {
+                if topic == self.topic {
+                    self.signal(kind, json);
+                }
+                return;
+            }
         };
         if topic != self.topic {
             return;
@@ -232,6 +240,14 @@ impl Listener {
         }
         if last_word && verdict != Verdict::Behind {
             self.check().await;
+        }
+    }
+
+    /// What passes has no id: a client that comes back goes on after the last event.
+    fn signal(&mut self, kind: SignalKind, json: Bytes) {
+        if let Ok(json) = String::from_utf8(json.into()) {
+            let event = sse::Event::default().event(kind.as_str()).data(json);
+            self.ready.push_back(event);
         }
     }
 

@@ -1,4 +1,5 @@
-//! LiveKit's own doors: `/rtc` and `/rtc/v1` (signalling), `/agent` (workers), `/twirp/…` (server APIs).
+//! LiveKit's own doors: `/rtc` and `/rtc/v1` (signalling), `/agent` (workers), `/twirp/…` (server APIs),
+//! `/webhooks/livekit` (what another LiveKit server tells).
 //!
 //! They speak LiveKit's wire formats, not ours: no envelope, its error texts, CORS open to every origin,
 //! since each request carries its own token and no cookie counts here.
@@ -13,11 +14,12 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, get};
-use meetmind_app::App;
+use axum::routing::{any, get, post};
+use meetmind_app::{App, WebhookOutcome};
 use meetmind_media::service::{HttpAnswer, HttpRequest, MAX_BODY_BYTES};
 use meetmind_media::signal::frames::MAX_FRAME_BYTES;
 use meetmind_media::signal::join::{Refusal, Route};
+use meetmind_media::webhook::{self, WebhookRefused};
 
 /// The largest frame that is read at all, in bytes: what is larger than allowed by less than this is told why it
 /// is closed, more is cut off.
@@ -32,6 +34,7 @@ pub(crate) fn router() -> Router<App> {
         .route("/agent", get(worker))
         .route("/twirp/{*method}", any(twirp))
         .layer(from_fn(open_to_all))
+        .route("/webhooks/livekit", post(webhook))
 }
 
 /// Pages of any origin may read the answers: without it a browser cannot tell why a join failed.
@@ -168,6 +171,36 @@ async fn twirp(State(app): State<App>, request: Request) -> Response {
         })
         .await;
     raw(answer)
+}
+
+/// What another LiveKit server tells us. It looks at nothing but the status.
+async fn webhook(State(app): State<App>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let Ok(body) = to_bytes(body, webhook::MAX_BODY_BYTES + 1).await else {
+        return StatusCode::PAYLOAD_TOO_LARGE.into_response();
+    };
+    match app
+        .livekit_webhook(&body, authorization(&parts.headers))
+        .await
+    {
+        Ok(WebhookOutcome::Taken) => "ok".into_response(),
+        Ok(WebhookOutcome::NotExpected) => {
+            let text = "no other LiveKit server is configured here";
+            (StatusCode::NOT_FOUND, text).into_response()
+        }
+        Ok(WebhookOutcome::Refused(refused)) => {
+            let status = match refused {
+                WebhookRefused::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+                WebhookRefused::Malformed => StatusCode::BAD_REQUEST,
+                _ => StatusCode::UNAUTHORIZED,
+            };
+            (status, refused.to_string()).into_response()
+        }
+        Err(error) => {
+            tracing::warn!(%error, "a LiveKit webhook could not be applied");
+            (StatusCode::SERVICE_UNAVAILABLE, "try again").into_response()
+        }
+    }
 }
 
 fn raw(answer: HttpAnswer) -> Response {

@@ -26,4 +26,5 @@ mod rest {
     mod transcript;
     mod webhooks;
 }
+mod rooms;
 mod ws;

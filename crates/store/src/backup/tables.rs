@@ -176,6 +176,12 @@ tables! {
         Text, created_at: Time
     }
     answer_mentions (about, actor, key) { about: Uuid, actor: Text, key: Text }
+    room_presences (participant_id) {
+        participant_id: Uuid, meeting_id: Uuid, is_present: Bool, changed_at: Time
+    }
+    room_settings (meeting_id) { meeting_id: Uuid, metadata: Text, updated_at: Time }
+    room_dispatches (id) { id: Text, meeting_id: Uuid, dispatch: Json, created_at: Time }
+    room_webhooks (id) { id: Uuid, url: Text, room: Text, position: Int, body: Text, created_at: Time }
     event_topics (topic) { topic: Text, last_seq: Int, first_seq: Int }
     events (topic, seq) { topic: Text, seq: Int, at: Time, kind: Text, data: Json }
     jobs (id) {

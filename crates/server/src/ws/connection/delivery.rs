@@ -78,7 +78,7 @@ impl Connection {
     /// Passes one thing on, if the client listens to its topic; gives whether it did.
     async fn pass_on(&mut self, published: Published) -> Result<bool, End> {
         match published {
-            Published::Signal { topic, json } => {
+            Published::Signal { topic, json, .. } => {
                 if !self.cursors.contains_key(&topic) {
                     return Ok(false);
                 }

@@ -1,0 +1,5 @@
+//! Meetings and their rooms: the same scenarios on the server inside and on a real LiveKit server.
+
+mod peer;
+mod scenarios;
+mod stage;

@@ -1,0 +1,41 @@
+-- What rooms need to outlast a process.
+
+-- Who is in a meeting's room, and who was until the connection went: those may come back with
+-- their token. Who left by the API has no row.
+CREATE TABLE room_presences (
+    participant_id UUID PRIMARY KEY REFERENCES participants (id) ON DELETE CASCADE,
+    meeting_id UUID NOT NULL REFERENCES meetings (id) ON DELETE CASCADE,
+    is_present BOOLEAN NOT NULL,
+    changed_at TIMESTAMPTZ NOT NULL
+);
+CREATE INDEX room_presences_by_meeting ON room_presences (meeting_id, participant_id);
+CREATE INDEX room_presences_present ON room_presences (meeting_id) WHERE is_present;
+
+-- The metadata that somebody gave a meeting's room by LiveKit's API.
+CREATE TABLE room_settings (
+    meeting_id UUID PRIMARY KEY REFERENCES meetings (id) ON DELETE CASCADE,
+    metadata TEXT NOT NULL,
+    updated_at TIMESTAMPTZ NOT NULL
+);
+
+-- Agents that were sent into a meeting's room by LiveKit's API; `dispatch` is LiveKit's own JSON.
+CREATE TABLE room_dispatches (
+    id TEXT PRIMARY KEY,
+    meeting_id UUID NOT NULL REFERENCES meetings (id) ON DELETE CASCADE,
+    dispatch JSONB NOT NULL,
+    created_at TIMESTAMPTZ NOT NULL
+);
+CREATE INDEX room_dispatches_by_meeting ON room_dispatches (meeting_id, id);
+
+-- LiveKit's webhooks on their way out, per address and room in the order of their positions.
+CREATE TABLE room_webhooks (
+    id UUID PRIMARY KEY,
+    url TEXT NOT NULL,
+    room TEXT NOT NULL,
+    position BIGINT NOT NULL,
+    body TEXT NOT NULL,
+    created_at TIMESTAMPTZ NOT NULL
+);
+CREATE INDEX room_webhooks_by_room ON room_webhooks (room, url, position);
+CREATE INDEX room_webhooks_by_time ON room_webhooks (created_at);
+CREATE INDEX jobs_room_webhooks_due ON jobs (run_at, id) WHERE failed_at IS NULL AND kind = 'room_webhook';
