@@ -15,6 +15,8 @@ text_enum! {
         Remember = "remember",
         /// Send a webhook delivery.
         Deliver = "deliver",
+        /// Remove files that were marked for it.
+        RemoveFiles = "remove_files",
         /// Daily: expired memories, archived meetings, old events and keys.
         Cleanup = "cleanup",
     }

@@ -2,7 +2,8 @@
 //!
 //! The way of one packet: `driver` reads a datagram → `peer` decrypts it → `room` finds who listens →
 //! `forward` decides per subscriber what goes out and under which number → `peer` encrypts → `driver`
-//! sends. Nothing but the driver owns a socket, a thread or a clock.
+//! sends. A room that is recorded hands what flows to a tap, from which `recording` makes files with the
+//! machine in `record`. Nothing but these two, driver and recording, owns a thread, a clock or a file.
 
 pub mod agents;
 pub mod audio;
@@ -10,6 +11,7 @@ pub mod driver;
 pub mod forward;
 mod peer;
 pub mod record;
+mod recording;
 pub mod room;
 mod server;
 pub mod service;
@@ -18,6 +20,10 @@ pub mod signal;
 pub mod token;
 pub mod webhook;
 
+pub use recording::{
+    INDEX as RECORDING_INDEX, KeptIndex, Recording, RecordingEnd, RecordingOptions, RecordingProgress,
+    RecordingRefusal, RecordingResult, SkippedTrack,
+};
 pub use server::{
     JoinError, LIVEKIT_VERSION, MediaCallError, MediaConfig, MediaServer, MediaStop, RoomEvents,
     Session, Unavailable,

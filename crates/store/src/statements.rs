@@ -48,6 +48,7 @@ pub fn all() -> Vec<(&'static str, &'static str, &'static str, On)> {
         ("notes", crate::notes::STATEMENTS),
         ("one_time", crate::one_time::STATEMENTS),
         ("participants", crate::participants::STATEMENTS),
+        ("recordings", crate::recordings::STATEMENTS),
         ("runs", crate::runs::STATEMENTS),
         ("runs", crate::runs::QUERY_STATEMENTS),
         ("search", crate::search::STATEMENTS),

@@ -251,6 +251,10 @@ impl App {
                 self.webhook_deliver(ctx, &job.payload).await?;
                 Ok(Outcome::DONE)
             }
+            JobKind::RemoveFiles => {
+                self.files_remove(ctx).await?;
+                Ok(Outcome::DONE)
+            }
             JobKind::Cleanup => {
                 self.cleanup(ctx).await?;
                 Ok(Outcome {

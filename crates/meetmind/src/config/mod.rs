@@ -40,6 +40,7 @@ pub(crate) struct Config {
     pub(crate) providers: Providers,
     pub(crate) agents: Agents,
     pub(crate) guests: Guests,
+    pub(crate) recordings: Recordings,
     pub(crate) retention: Retention,
     pub(crate) outbound: Outbound,
     /// What a person should know about this set-up; filled in by the checks.
@@ -153,6 +154,16 @@ pub(crate) struct Guests {
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub(crate) struct Recordings {
+    pub(crate) retention_days: u64,
+    pub(crate) max_minutes: u64,
+    pub(crate) max_mb: u64,
+    pub(crate) min_free_mb: u64,
+    pub(crate) max_running: usize,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Retention {
     pub(crate) events_days: u64,
     pub(crate) archive_days: u64,
@@ -249,6 +260,15 @@ impl Config {
             guests: meetmind_app::GuestSettings {
                 per_meeting: self.guests.max_per_meeting,
                 per_address_and_hour: self.guests.max_per_address_and_hour,
+            },
+            recordings: meetmind_app::RecordingSettings {
+                retention: (self.recordings.retention_days > 0)
+                    .then(|| Duration::from_secs(self.recordings.retention_days * DAY)),
+                max_duration: Duration::from_secs(self.recordings.max_minutes * 60),
+                max_bytes: self.recordings.max_mb << 20,
+                min_free_bytes: self.recordings.min_free_mb << 20,
+                max_running: self.recordings.max_running,
+                ..defaults.recordings
             },
             outbound: meetmind_app::OutboundSettings {
                 allow_private: self.outbound.allow_private,

@@ -1,8 +1,8 @@
 //! The AsyncAPI 3 document of the live events, from the same types as everything else.
 
 use meetmind_core::{
-    Action, Agent, Consent, Decision, Event, EventKind, Meeting, Memory, Message, Participant, Run,
-    Segment, Signal, SignalKind, Summary, Topic,
+    Action, Agent, Consent, Decision, Event, EventKind, Meeting, Memory, Message, Participant, Recording,
+    Run, Segment, Signal, SignalKind, Summary, Topic,
 };
 use serde_json::{Map, Value, json};
 use utoipa::OpenApi;
@@ -22,6 +22,7 @@ use crate::ws::{ClientFrame, ServerFrame};
     Memory,
     Message,
     Participant,
+    Recording,
     Run,
     Segment,
     ServerFrame,
@@ -49,6 +50,7 @@ pub(super) const fn payload(kind: EventKind) -> &'static [&'static str] {
         | K::ParticipantUpdated => &["Participant"],
         K::ConsentChanged => &["Consent"],
         K::SegmentDrafted | K::SegmentFinalized | K::SegmentCorrected => &["Segment"],
+        K::RecordingStarted | K::RecordingStopped | K::RecordingFailed => &["Recording"],
         K::MessagePosted => &["Message"],
         K::SummaryUpdated => &["Summary"],
         K::TopicOpened => &["Topic"],
@@ -66,6 +68,7 @@ pub(super) const fn payload(kind: EventKind) -> &'static [&'static str] {
         K::AgentUpdated => &["Agent"],
         K::MeetingArchived
         | K::MeetingErased
+        | K::RecordingDeleted
         | K::SegmentErased
         | K::MemoryDeleted
         | K::WebhookTested => &["Named"],

@@ -60,6 +60,7 @@ impl Meeting {
             seq,
             rtp_time,
             marker: true,
+            red: false,
             payload: Arc::from(payload),
             received: self.started + ms(at),
         };
