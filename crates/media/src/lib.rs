@@ -21,8 +21,8 @@ pub mod token;
 pub mod webhook;
 
 pub use recording::{
-    INDEX as RECORDING_INDEX, KeptIndex, Recording, RecordingEnd, RecordingOptions, RecordingProgress,
-    RecordingRefusal, RecordingResult, SkippedTrack,
+    INDEX as RECORDING_INDEX, KeptIndex, Recording, RecordingEnd, RecordingOptions,
+    RecordingProgress, RecordingRefusal, RecordingResult, SkippedTrack,
 };
 pub use server::{
     JoinError, LIVEKIT_VERSION, MediaCallError, MediaConfig, MediaServer, MediaStop, RoomEvents,

@@ -3,8 +3,7 @@
 use meetmind_core::{
     Agent, AgentId, Consent, ConsentId, Meeting, MeetingId, Memory, MemoryChange, MemoryChangeId,
     MemoryId, Message, MessageId, Participant, ParticipantId, Recording, RecordingFile,
-    RecordingFileId, RecordingId, RunId, Segment, SegmentId, Timestamp,
-    UserId, Webhook, WebhookId,
+    RecordingFileId, RecordingId, RunId, Segment, SegmentId, Timestamp, UserId, Webhook, WebhookId,
 };
 
 use crate::db::{execute, fetch_all};

@@ -1,8 +1,8 @@
 //! Recordings, their files, and files that are to go.
 
 use meetmind_core::{
-    MeetingId, RecordedParticipant, Recording, RecordingFile, RecordingFileId, RecordingId, Timestamp,
-    UserId,
+    MeetingId, RecordedParticipant, Recording, RecordingFile, RecordingFileId, RecordingId,
+    Timestamp, UserId,
 };
 use sqlx::types::Json;
 

@@ -188,35 +188,35 @@ impl App {
 }
 
 impl App {
-/// Erases the user's own meetings and all event streams that go with the account; those who
-/// listen to a meeting are told. Gives the number of events.
-async fn erase_topics(&self, change: &mut Change<'_>, ctx: &Ctx, id: UserId) -> Result<u64> {
-    let mut events = change.event_erase(EventTopic::User(id)).await?;
-    let mut after = None;
-    loop {
-        let runs = change.erase_run_ids(id, after, ROWS).await?;
-        let Some(last) = runs.last() else { break };
-        after = Some(*last);
-        for run in runs {
-            events += change.event_erase(EventTopic::Run(run)).await?;
+    /// Erases the user's own meetings and all event streams that go with the account; those who
+    /// listen to a meeting are told. Gives the number of events.
+    async fn erase_topics(&self, change: &mut Change<'_>, ctx: &Ctx, id: UserId) -> Result<u64> {
+        let mut events = change.event_erase(EventTopic::User(id)).await?;
+        let mut after = None;
+        loop {
+            let runs = change.erase_run_ids(id, after, ROWS).await?;
+            let Some(last) = runs.last() else { break };
+            after = Some(*last);
+            for run in runs {
+                events += change.event_erase(EventTopic::Run(run)).await?;
+            }
+        }
+        loop {
+            let meetings = change.erase_meeting_ids(id, ROWS).await?;
+            if meetings.is_empty() {
+                return Ok(events);
+            }
+            for meeting in meetings {
+                let data = json!({ "meeting_id": meeting });
+                change
+                    .meeting_event(meeting, EventKind::MeetingErased, &data)
+                    .await?;
+                events += change.event_erase(EventTopic::Meeting(meeting)).await?;
+                change.erase_meeting_memory_changes(meeting).await?;
+                self.recordings_erase_within(change, ctx, meeting).await?;
+                change.meeting_delete(meeting).await?;
+                change.authority_changes(AuthorityChange::Meeting(meeting));
+            }
         }
     }
-    loop {
-        let meetings = change.erase_meeting_ids(id, ROWS).await?;
-        if meetings.is_empty() {
-            return Ok(events);
-        }
-        for meeting in meetings {
-            let data = json!({ "meeting_id": meeting });
-            change
-                .meeting_event(meeting, EventKind::MeetingErased, &data)
-                .await?;
-            events += change.event_erase(EventTopic::Meeting(meeting)).await?;
-            change.erase_meeting_memory_changes(meeting).await?;
-            self.recordings_erase_within(change, ctx, meeting).await?;
-            change.meeting_delete(meeting).await?;
-            change.authority_changes(AuthorityChange::Meeting(meeting));
-        }
-    }
-}
 }

@@ -86,10 +86,7 @@ impl App {
             tally.add("events", change.events_blank(topic, &needle, &blank).await?);
         }
         tally.extend(change.erasure_copies(id).await?);
-        tally.extend(
-            self.recordings_erase_within(&mut change, ctx, id)
-                .await?,
-        );
+        tally.extend(self.recordings_erase_within(&mut change, ctx, id).await?);
         tally.extend(change.erasure_meeting_rows(id).await?);
         for user_id in users {
             let data = json!({ "meeting_id": id });

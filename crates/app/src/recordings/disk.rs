@@ -206,9 +206,7 @@ fn guess(name: &str) -> (RecordingFileKind, Option<String>, Option<String>) {
         RecordingFileKind::Video
     };
     match (stem.get(..ID_LETTERS), stem.get(ID_LETTERS + 1..)) {
-        (Some(identity), Some(track)) => {
-            (kind, Some(identity.to_owned()), Some(track.to_owned()))
-        }
+        (Some(identity), Some(track)) => (kind, Some(identity.to_owned()), Some(track.to_owned())),
         _ => (kind, None, None),
     }
 }
@@ -232,7 +230,10 @@ fn checksum(path: &Path) -> io::Result<String> {
 
 /// Who was recorded at all, and when.
 fn participants(index: &RecordingIndex) -> Vec<RecordedParticipant> {
-    let recorded = index.participants.iter().filter(|it| !it.consent.is_empty());
+    let recorded = index
+        .participants
+        .iter()
+        .filter(|it| !it.consent.is_empty());
     recorded
         .map(|participant| RecordedParticipant {
             identity: participant.identity.clone(),

@@ -44,7 +44,9 @@ impl App {
             before = Some(last.id);
             for recording in recordings {
                 let recorded = |of: &Recording| {
-                    of.participants.iter().any(|person| person.identity == identity)
+                    of.participants
+                        .iter()
+                        .any(|person| person.identity == identity)
                 };
                 let in_mix = recorded(&recording);
                 let mut size_bytes = recording.size_bytes;
@@ -61,7 +63,11 @@ impl App {
                     files += 1;
                     size_bytes -= file.size_bytes;
                     change.recording_file_delete(file.id).await?;
-                    paths.push(format!("{}/{}", folder(meeting_id, recording.id), file.name));
+                    paths.push(format!(
+                        "{}/{}",
+                        folder(meeting_id, recording.id),
+                        file.name
+                    ));
                 }
                 if touched {
                     let mut people = recording.participants;

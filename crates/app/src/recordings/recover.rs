@@ -1,14 +1,14 @@
 //! The end of a recording in the database, also of one whose process died.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use meetmind_core::{
     Ctx, Error, EventKind, MeetingId, ParticipantId, Recording, RecordingFile, RecordingId,
-    RecordingReason, RecordingStatus, Result,
+    RecordingReason, RecordingStatus, Result, Timestamp,
 };
 use meetmind_media::KeptIndex;
 use meetmind_store::RecordingOutcome;
-use std::time::Duration;
 
 use super::disk::{self, FoundFile};
 use crate::App;
@@ -91,7 +91,12 @@ impl App {
         let files: Vec<RecordingFile> = found
             .files
             .into_iter()
-            .map(|file| self.file_row(ctx, id, &people, file))
+            .zip(0..)
+            .map(|(file, number)| {
+                // Ids sort by time: files stay in the order of their names.
+                let at = ctx.now.plus(Duration::from_micros(number));
+                self.file_row(at, id, &people, file)
+            })
             .collect();
         let recording = Recording {
             status,
@@ -129,7 +134,7 @@ impl App {
 
     fn file_row(
         &self,
-        ctx: &Ctx,
+        at: Timestamp,
         recording_id: RecordingId,
         people: &BTreeSet<ParticipantId>,
         file: FoundFile,
@@ -139,7 +144,7 @@ impl App {
             .and_then(|identity| identity.parse().ok())
             .filter(|id| people.contains(id));
         RecordingFile {
-            id: self.id(ctx),
+            id: self.entropy().id(at),
             recording_id,
             kind: file.kind,
             participant_id,

@@ -142,7 +142,10 @@ impl App {
             tracing::warn!(recording_id = %running.id, %error, "nobody is recorded yet: the consents cannot be read");
         }
         let app = self.clone();
-        tokio::spawn(async move { app.recording_follow(running, ends, bus, known.is_err()).await });
+        tokio::spawn(async move {
+            app.recording_follow(running, ends, bus, known.is_err())
+                .await
+        });
     }
 
     /// Tells the media thread who is recorded from now on, as far as that changed.
@@ -256,9 +259,7 @@ impl App {
             conn.meeting_get(id).await
         };
         match found.await {
-            Ok(meeting) => {
-                meeting.status == MeetingStatus::Ended || meeting.archived_at.is_some()
-            }
+            Ok(meeting) => meeting.status == MeetingStatus::Ended || meeting.archived_at.is_some(),
             Err(error) => matches!(error, meetmind_store::Error::NotFound(_)),
         }
     }
@@ -298,8 +299,14 @@ impl App {
         let kept = result.map(|result| result.kept);
         for attempt in 1..=END_ATTEMPTS {
             let ctx = self.system_ctx();
-            let entered =
-                self.recording_enter_end(&ctx, running.meeting_id, running.id, status, reason, kept.clone());
+            let entered = self.recording_enter_end(
+                &ctx,
+                running.meeting_id,
+                running.id,
+                status,
+                reason,
+                kept.clone(),
+            );
             match entered.await {
                 Ok(()) => return,
                 // It was erased meanwhile, and its files are marked.
@@ -390,9 +397,7 @@ fn refused(refusal: RecordingRefusal) -> Error {
         RecordingRefusal::DiskFull { .. } => {
             Error::new(Code::StorageFull, "the disk is too full to record")
         }
-        RecordingRefusal::Directory(error)
-            if error.kind() == std::io::ErrorKind::StorageFull =>
-        {
+        RecordingRefusal::Directory(error) if error.kind() == std::io::ErrorKind::StorageFull => {
             Error::new(Code::StorageFull, "the disk is full: nothing was saved")
         }
         RecordingRefusal::Unavailable(_) => Error::new(

@@ -120,7 +120,10 @@ impl Room {
         let mut tx = self.test.app.store().begin().await.expect("a transaction");
         tx.recording_insert(&recording).await.expect("a row");
         tx.commit().await.expect("a commit");
-        let folder = self.test.app.recording_directory(self.meeting, recording.id);
+        let folder = self
+            .test
+            .app
+            .recording_directory(self.meeting, recording.id);
         std::fs::create_dir_all(folder.join("tracks")).expect("a folder");
         (recording, folder)
     }
@@ -131,10 +134,14 @@ impl Room {
         let mut kept = KeptIndex::default();
         let track = |who: ParticipantId| format!("tracks/{who}-TR_AMx.ogg");
         silence(&folder.join("mixed.ogg"), 100);
-        kept.index.files.push(indexed("mixed.ogg", FileKind::Mixed, None));
+        kept.index
+            .files
+            .push(indexed("mixed.ogg", FileKind::Mixed, None));
         for who in [self.host_place, self.ben_place] {
             silence(&folder.join(track(who)), 50);
-            kept.index.files.push(indexed(&track(who), FileKind::Audio, Some(who)));
+            kept.index
+                .files
+                .push(indexed(&track(who), FileKind::Audio, Some(who)));
             kept.index.participants.push(
                 serde_json::from_value(serde_json::json!({
                     "identity": who, "consent": [{ "from_ms": 0, "to_ms": null }]

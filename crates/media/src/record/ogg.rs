@@ -157,6 +157,10 @@ impl<W: Write> OggOpusWriter<W> {
         if self.finished {
             return Ok(());
         }
+        if self.page.lacing.is_empty() && self.position > 0 {
+            // The last page must end with a packet (RFC 7845, 4): players look there for the length.
+            self.push(&SILENT_PACKET, FRAME_SAMPLES as u64)?;
+        }
         self.finished = true;
         self.write_page(0x04, self.granule())
     }

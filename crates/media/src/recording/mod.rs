@@ -171,4 +171,3 @@ impl Drop for Recording {
         self.tap.stop();
     }
 }
-

@@ -30,7 +30,13 @@ fn options(directory: PathBuf) -> RecordingOptions {
 
 fn start(
     options: RecordingOptions,
-) -> Result<(Recording, tokio::sync::oneshot::Receiver<super::RecordingResult>), RecordingRefusal> {
+) -> Result<
+    (
+        Recording,
+        tokio::sync::oneshot::Receiver<super::RecordingResult>,
+    ),
+    RecordingRefusal,
+> {
     Recording::start(options, Arc::new(Tap::default()), |_| {}, || {})
 }
 
@@ -40,14 +46,20 @@ fn a_recording_ends_by_itself_at_its_limits() {
     short.max_duration = Duration::from_millis(40);
     let directory = short.directory.clone();
     let (_recording, ends) = start(short).expect("a recording");
-    assert_eq!(ends.blocking_recv().expect("an end").end, RecordingEnd::TimeLimit);
+    assert_eq!(
+        ends.blocking_recv().expect("an end").end,
+        RecordingEnd::TimeLimit
+    );
     std::fs::remove_dir_all(directory).expect("removed");
 
     let mut small = options(folder());
     small.max_bytes = 1;
     let directory = small.directory.clone();
     let (_recording, ends) = start(small).expect("a recording");
-    assert_eq!(ends.blocking_recv().expect("an end").end, RecordingEnd::SizeLimit);
+    assert_eq!(
+        ends.blocking_recv().expect("an end").end,
+        RecordingEnd::SizeLimit
+    );
     std::fs::remove_dir_all(directory).expect("removed");
 }
 
@@ -57,7 +69,10 @@ fn a_disk_that_is_too_full_lets_none_begin() {
     full.keep_free_bytes = u64::MAX;
     let directory = full.directory.clone();
     let refusal = start(full).expect_err("a refusal");
-    assert!(matches!(refusal, RecordingRefusal::DiskFull { .. }), "{refusal}");
+    assert!(
+        matches!(refusal, RecordingRefusal::DiskFull { .. }),
+        "{refusal}"
+    );
     assert!(!directory.exists());
 }
 
@@ -96,7 +111,13 @@ fn dropping_a_recording_completes_its_files() {
     drop(recording);
     let result = ends.blocking_recv().expect("an end");
     assert_eq!(result.end, RecordingEnd::Stopped);
-    let names: Vec<_> = result.kept.index.files.iter().map(|it| it.name.as_str()).collect();
+    let names: Vec<_> = result
+        .kept
+        .index
+        .files
+        .iter()
+        .map(|it| it.name.as_str())
+        .collect();
     assert_eq!(names, ["mixed.ogg"]);
     std::fs::remove_dir_all(directory).expect("removed");
 }

@@ -125,8 +125,7 @@ impl Room {
             return;
         };
         for (key, tapped) in &mut tap.tracks {
-            let (Tapped::Recorded { forwarder, .. }, Some(track)) =
-                (tapped, self.tracks.get(key))
+            let (Tapped::Recorded { forwarder, .. }, Some(track)) = (tapped, self.tracks.get(key))
             else {
                 continue;
             };

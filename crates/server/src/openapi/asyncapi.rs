@@ -1,8 +1,8 @@
 //! The AsyncAPI 3 document of the live events, from the same types as everything else.
 
 use meetmind_core::{
-    Action, Agent, Consent, Decision, Event, EventKind, Meeting, Memory, Message, Participant, Recording,
-    Run, Segment, Signal, SignalKind, Summary, Topic,
+    Action, Agent, Consent, Decision, Event, EventKind, Meeting, Memory, Message, Participant,
+    Recording, Run, Segment, Signal, SignalKind, Summary, Topic,
 };
 use serde_json::{Map, Value, json};
 use utoipa::OpenApi;

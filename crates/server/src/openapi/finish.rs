@@ -22,10 +22,7 @@ const TAGS: [(&str, &str); 24] = [
     ("chat", "The chat of a meeting."),
     ("messages", "Messages of a meeting."),
     ("transcript", "What was said."),
-    (
-        "recordings",
-        "Sound and pictures of a meeting, as files.",
-    ),
+    ("recordings", "Sound and pictures of a meeting, as files."),
     (
         "notes",
         "Summaries, topics, highlights, actions and decisions.",

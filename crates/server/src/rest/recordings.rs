@@ -48,7 +48,9 @@ async fn list(
     Path(id): Path<MeetingId>,
     Query(page): Query<PageParams>,
 ) -> Outcome<Page<Recording>> {
-    Ok(Reply::ok(app.recording_list(&ctx, id, &page.query()?).await?))
+    Ok(Reply::ok(
+        app.recording_list(&ctx, id, &page.query()?).await?,
+    ))
 }
 
 /// Start a recording of a live meeting; one at a time. Everybody in the room is told. A participant is

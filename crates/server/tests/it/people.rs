@@ -11,8 +11,8 @@ use meetmind_core::{
     RecordingStatus, Scope, UserId,
 };
 use meetmind_server::testing::{TestAnswer, TestServer};
-use meetmind_store::{Engine, RecordingOutcome};
 use meetmind_store::testing::TestDb;
+use meetmind_store::{Engine, RecordingOutcome};
 use serde_json::{Value, json};
 
 /// A server on SQLite, and one on Postgres where a test server is at hand.
