@@ -34,6 +34,10 @@ impl Request {
             .collect();
         let release = args.len() < own;
         args.extend_from_slice(&words[own..]);
+        // Out of habit from `cargo run -- …`: the program itself knows no such word in front.
+        if args.first().is_some_and(|first| first == "--") {
+            args.remove(0);
+        }
         let asks_the_program = |word: &str| ["-h", "--help", "-V", "--version"].contains(&word);
         match args.first() {
             Some(first) if !first.starts_with('-') || asks_the_program(first) => {}
@@ -147,6 +151,10 @@ mod tests {
         assert_eq!(args_of(""), "serve --data-dir /data");
         assert_eq!(
             args_of("--listen 127.0.0.1:0"),
+            "serve --data-dir /data --listen 127.0.0.1:0"
+        );
+        assert_eq!(
+            args_of("-- --listen 127.0.0.1:0"),
             "serve --data-dir /data --listen 127.0.0.1:0"
         );
         assert_eq!(args_of("--help"), "--help");

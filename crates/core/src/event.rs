@@ -92,6 +92,8 @@ text_enum! {
         MessagePosted = "message.posted",
         /// The summary has a new version.
         SummaryUpdated = "summary.updated",
+        /// A person edited, confirmed or dismissed a highlight.
+        HighlightUpdated = "highlight.updated",
         /// A new topic began.
         TopicOpened = "topic.opened",
         /// A topic's label or bounds changed.

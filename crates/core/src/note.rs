@@ -48,6 +48,18 @@ text_enum! {
     }
 }
 
+text_enum! {
+    /// What a person said about a highlight.
+    HighlightStatus {
+        /// Chosen by the notes; the next pass may choose otherwise.
+        Proposed = "proposed",
+        /// A person wrote, changed or confirmed it: it stays.
+        Confirmed = "confirmed",
+        /// A person does not want it: it is not chosen again.
+        Dismissed = "dismissed",
+    }
+}
+
 /// A stretch of the meeting about one thing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, FromRow, utoipa::ToSchema)]
 pub struct Topic {
@@ -97,6 +109,8 @@ pub struct Highlight {
     pub segment_ids: Vec<SegmentId>,
     /// The rank score; comparable within one meeting only.
     pub score: f64,
+    /// What a person said about it.
+    pub status: HighlightStatus,
     /// Whether a cited segment was corrected since.
     pub stale: bool,
     /// When it was made.

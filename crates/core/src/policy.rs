@@ -130,6 +130,7 @@ pub const fn event_scope(kind: EventKind) -> Scope {
         | E::MessagePosted
         | E::SummaryUpdated
         | E::TopicOpened
+        | E::HighlightUpdated
         | E::TopicUpdated
         | E::TopicFocused
         | E::ActionProposed

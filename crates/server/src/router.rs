@@ -65,7 +65,7 @@ pub fn router(app: App, settings: &Settings) -> Router {
     api.layer(from_fn_with_state(app.clone(), idempotency::replay))
         .layer(from_fn_with_state(app.clone(), gate::hide_meetings))
         .layer(from_fn(gate::refuse_nobody))
-        .merge(ws::router(settings))
+        .merge(ws::router())
         .merge(rtc::router())
         .merge(openapi::router())
         .merge(web::router())

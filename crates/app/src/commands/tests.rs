@@ -137,7 +137,7 @@ async fn lines_in_chat_enter_items() {
         .expect("a notice");
     let pinned = test
         .app
-        .highlight_list(&ctx, id, &page)
+        .highlight_list(&ctx, id, None, &page)
         .await
         .expect("highlights")
         .items;

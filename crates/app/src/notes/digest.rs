@@ -110,7 +110,9 @@ impl App {
                 decisions.retain(|d| d.status != DecisionStatus::Dismissed);
                 let mut lines = summary.as_ref().map_or_else(Vec::new, |s| s.lines.clone());
                 if style == DigestStyle::Brief {
-                    let highlights = conn.highlight_list(meeting_id, None, DERIVED_MAX).await?;
+                    let highlights = conn
+                        .highlight_list(meeting_id, None, None, None, DERIVED_MAX)
+                        .await?;
                     lines = best(lines, &highlights);
                 }
                 let topics = conn.topic_list(meeting_id, None, DERIVED_MAX).await?;

@@ -10,6 +10,7 @@ mod context;
 mod decisions;
 mod derive;
 mod digest;
+mod highlights;
 mod insights;
 mod merge;
 mod refresh;
@@ -27,6 +28,7 @@ pub use actions::{ActionNew, ActionPatch, OwnerFilter};
 pub use decisions::{DecisionNew, DecisionPatch, DecisionView};
 pub(crate) use digest::quoted;
 pub use digest::{Digest, DigestStyle};
+pub use highlights::HighlightPatch;
 pub use insights::{Insights, LongestTurn, OpenQuestionView, SpeakerShare};
 pub use summary::{
     NotesCoverage, NotesPersona, PersonaView, SummaryLineNew, SummaryPatch, SummaryView,
@@ -38,7 +40,7 @@ pub(crate) use topics::{place, place_after};
 pub(crate) const ENGINE_OFFLINE: &str = "offline";
 /// Says aloud what the offline engine is.
 pub const ENGINE_NOTE: &str = "No language model is configured: lines are quotations from the transcript, chosen by fixed rules. Items marked `pattern` are unconfirmed.";
-/// The score of a highlight that a person pinned; the engine's own end at 1. A new pass keeps it.
+/// The score of a note that a person pinned among the highlights; the engine's own end at 1.
 pub(crate) const PINNED_SCORE: f64 = 2.0;
 /// Actions or decisions of one meeting that are read at once.
 pub(crate) const ITEMS_MAX: i64 = 2_000;

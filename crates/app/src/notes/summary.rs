@@ -3,7 +3,7 @@
 use meetmind_ai::local::{self, Coverage, Notes, Persona};
 use meetmind_core::{
     Action, ActionStatus, Ctx, Decision, DecisionStatus, Error, EventKind, Highlight,
-    MeetingAction, MeetingId, Result, SegmentId, Summary, SummaryLine, Topic,
+    HighlightStatus, MeetingAction, MeetingId, Result, SegmentId, Summary, SummaryLine, Topic,
 };
 use meetmind_store::Conn;
 use serde::{Deserialize, Serialize};
@@ -251,7 +251,10 @@ pub(super) async fn persona_view(
     headline: &str,
 ) -> Result<PersonaView> {
     let topics = conn.topic_list(meeting_id, None, DERIVED_MAX).await?;
-    let highlights = conn.highlight_list(meeting_id, None, DERIVED_MAX).await?;
+    let but = Some(HighlightStatus::Dismissed);
+    let highlights = conn
+        .highlight_list(meeting_id, None, but, None, DERIVED_MAX)
+        .await?;
     let mut actions = conn.action_list(meeting_id, None, None, ITEMS_MAX).await?;
     actions.retain(|a| !matches!(a.status, ActionStatus::Dismissed | ActionStatus::Superseded));
     let mut decisions = conn

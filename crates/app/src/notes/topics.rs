@@ -1,14 +1,14 @@
-//! Topics and highlights: reading, relabelling, pinning, moving on.
+//! Topics: reading, relabelling, moving on.
 
 use meetmind_core::{
-    Code, Ctx, Error, EventKind, Highlight, HighlightId, Id, MeetingAction, MeetingId, Page,
-    PageQuery, Result, Scope, SegmentId, SeriesId, Topic, TopicId, user_may,
+    Code, Ctx, Error, EventKind, Id, MeetingAction, MeetingId, Page, PageQuery, Result, Scope,
+    SeriesId, Topic, TopicId, user_may,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{DERIVED_MAX, PINNED_SCORE, item_text};
+use super::DERIVED_MAX;
 use crate::meetings::{cursor_id, meeting_access, words_access};
 use crate::{Access, App, valid};
 
@@ -167,75 +167,6 @@ impl App {
             .await?;
         change.commit().await?;
         Ok(Some(topic))
-    }
-
-    /// The highlights of a meeting, in the order they were said.
-    ///
-    /// # Errors
-    /// `NOT_FOUND`, `INVALID_CURSOR`.
-    pub async fn highlight_list(
-        &self,
-        ctx: &Ctx,
-        meeting_id: MeetingId,
-        page: &PageQuery,
-    ) -> Result<Page<Highlight>> {
-        let mut conn = self.store().read().await?;
-        meeting_access(&mut conn, ctx, meeting_id, MeetingAction::ReadTranscript).await?;
-        let after = place_after(page)?.map(|(at, id)| (at, HighlightId::from_uuid(id)));
-        let rows = conn
-            .highlight_list(meeting_id, after, page.limit + 1)
-            .await?;
-        Ok(Page::from_rows(rows, page.limit, |row| {
-            place(row.start_ms, row.id)
-        }))
-    }
-
-    /// Pins a note of the caller to the transcript: a highlight in the caller's words that cites
-    /// the given segments, or else the one said last. Later passes keep it.
-    ///
-    /// # Errors
-    /// `CONFLICT` while nothing has been said, `NOT_FOUND`, `FORBIDDEN`, `VALIDATION_FAILED`.
-    pub async fn note_add(
-        &self,
-        ctx: &Ctx,
-        meeting_id: MeetingId,
-        text: &str,
-        segment_ids: &[SegmentId],
-    ) -> Result<Highlight> {
-        let mut change = self.change(ctx).await?;
-        let access = meeting_access(&mut change, ctx, meeting_id, MeetingAction::EditNotes).await?;
-        let text = item_text(text)?;
-        let segment_ids =
-            super::actions::checked_segments(&mut change, meeting_id, segment_ids).await?;
-        let at = match segment_ids.first() {
-            Some(id) => change.segment_get(meeting_id, *id).await?,
-            None => change.segment_latest(meeting_id).await?.ok_or_else(|| {
-                Error::new(
-                    Code::Conflict,
-                    "nothing has been said yet that a note could be pinned to",
-                )
-            })?,
-        };
-        let note = Highlight {
-            id: self.id(ctx),
-            meeting_id,
-            text,
-            speaker: access.name,
-            start_ms: at.start_ms,
-            segment_ids: if segment_ids.is_empty() {
-                vec![at.id]
-            } else {
-                segment_ids
-            },
-            score: PINNED_SCORE,
-            stale: false,
-            created_at: ctx.now,
-        };
-        change.highlight_insert(&note).await?;
-        change.commit().await?;
-        // The note becomes a line of the summary, and the event of that tells of it.
-        self.notes_refresh(ctx, meeting_id, false).await?;
-        Ok(note)
     }
 
     /// Makes the notes of a meeting anew, now. Who has them made also gets to read them, so a

@@ -56,7 +56,21 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
     let value = T::deserialize(Strict(&mut reader)).and_then(|value| reader.end().map(|()| value));
     value.map_err(|error| {
         use serde_json::error::Category;
+        // For a number where a word of a list belongs serde says that the JSON is broken.
+        let is_json = || {
+            let text = std::str::from_utf8(bytes).ok();
+            text.is_some_and(|text| serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok())
+        };
         match error.classify() {
+            Category::Syntax if is_json() => {
+                let message = format!(
+                    "a value of another type is expected at line {}, column {}",
+                    error.line(),
+                    error.column()
+                );
+                Error::new(Code::ValidationFailed, message.clone())
+                    .with_details(serde_json::json!([{ "field": "", "message": message }]))
+            }
             Category::Data => {
                 let text = error.to_string();
                 // serde names the field between back-quotes; the place in the text is no use to the caller.

@@ -1,8 +1,8 @@
 //! The AsyncAPI 3 document of the live events, from the same types as everything else.
 
 use meetmind_core::{
-    Action, Agent, Consent, Decision, Event, EventKind, Meeting, Memory, Message, Participant,
-    Recording, Run, Segment, Signal, SignalKind, Summary, Topic,
+    Action, Agent, Consent, Decision, Event, EventKind, Highlight, Meeting, Memory, Message,
+    Participant, Recording, Run, Segment, Signal, SignalKind, Summary, Topic,
 };
 use serde_json::{Map, Value, json};
 use utoipa::OpenApi;
@@ -18,6 +18,7 @@ use crate::ws::{ClientFrame, ServerFrame};
     Consent,
     Decision,
     Event,
+    Highlight,
     Meeting,
     Memory,
     Message,
@@ -54,6 +55,7 @@ pub(super) const fn payload(kind: EventKind) -> &'static [&'static str] {
         K::MessagePosted => &["Message"],
         K::SummaryUpdated => &["Summary"],
         K::TopicOpened => &["Topic"],
+        K::HighlightUpdated => &["Highlight"],
         K::TopicUpdated => &["Topic", "Removed"],
         K::TopicFocused => &["TopicFocus"],
         K::ActionProposed => &["Action"],

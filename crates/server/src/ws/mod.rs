@@ -10,7 +10,6 @@ use axum::Router;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::{Extension, State};
-use axum::http::{HeaderMap, header};
 use axum::response::Response;
 use axum::routing::get;
 use meetmind_app::App;
@@ -18,8 +17,8 @@ use meetmind_core::{Actor, Code, Error};
 use serde::Deserialize;
 
 use crate::extract::{Caller, Query};
+use crate::gate::Browser;
 use crate::reply::Failure;
-use crate::router::Settings;
 use connection::Connection;
 
 pub(crate) use cursor::{Cursor, PAGE, Verdict, ends_topic};
@@ -32,14 +31,8 @@ const READ_BUFFER: usize = 4 * 1024;
 /// Frames gathered before they are written together.
 const WRITE_BUFFER: usize = 16 * 1024;
 
-/// The origins, besides our own, whose pages may use a cookie here.
-#[derive(Debug, Clone)]
-struct Origins(Arc<[String]>);
-
-pub(crate) fn router(settings: &Settings) -> Router<App> {
-    Router::new()
-        .route("/ws", get(upgrade))
-        .layer(Extension(Origins(settings.cors_origins.clone().into())))
+pub(crate) fn router() -> Router<App> {
+    Router::new().route("/ws", get(upgrade))
 }
 
 /// A place among the connections that the server takes, which lasts until it is dropped. What
@@ -79,11 +72,10 @@ struct SocketParams {
 
 async fn upgrade(
     State(app): State<App>,
-    Extension(origins): Extension<Origins>,
     place: Option<Extension<Place>>,
     caller: Option<Caller>,
+    browser: Browser,
     Query(params): Query<SocketParams>,
-    headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Failure> {
     let upgrade =
@@ -94,9 +86,9 @@ async fn upgrade(
     };
     if let Some(ticket) = params.ticket {
         ctx.actor = app.ws_ticket_redeem(&ticket).await?;
-    } else if ctx.actor != Actor::Anonymous && !origin_is_ours(&app, &origins, &headers) {
+    } else if ctx.actor != Actor::Anonymous {
         // A foreign page can open a socket with the visitor's cookie: its origin gives it away.
-        return Err(Error::forbidden("pages of this origin may not connect").into());
+        browser.check_origin()?;
     }
     Ok(upgrade
         .max_message_size(FRAME_MAX)
@@ -108,22 +100,4 @@ async fn upgrade(
             Connection::new(app, ctx, socket).run().await;
             drop(place);
         }))
-}
-
-/// Whether a page of this origin may act with the visitor's cookie. Without an origin it is no page.
-fn origin_is_ours(app: &App, origins: &Origins, headers: &HeaderMap) -> bool {
-    let Some(origin) = headers.get(header::ORIGIN) else {
-        return true;
-    };
-    let Ok(origin) = origin.to_str() else {
-        return false;
-    };
-    let own = url::Url::parse(&app.settings().public_url)
-        .map(|url| url.origin().ascii_serialization())
-        .unwrap_or_default();
-    origin.eq_ignore_ascii_case(&own)
-        || origins
-            .0
-            .iter()
-            .any(|allowed| allowed.trim_end_matches('/').eq_ignore_ascii_case(origin))
 }

@@ -32,6 +32,7 @@ async fn rejections_of_the_framework_are_in_the_envelope() {
         (server.send(&anna, post("application/json", vec![b' '; 3 * 1024 * 1024])).await, 413, "PAYLOAD_TOO_LARGE"),
         (server.post(&anna, "/api/meetings", json!({})).await, 422, "VALIDATION_FAILED"),
         (server.post(&anna, "/api/meetings", json!({ "title": "a\u{0}b" })).await, 422, "VALIDATION_FAILED"),
+        (server.post(&anna, "/api/meetings", json!({ "title": "x", "access": 5 })).await, 422, "VALIDATION_FAILED"),
         (server.post(&anna, "/api/meetings", json!({ "title": "x", "starts_at": "soon" })).await, 422, "VALIDATION_FAILED"),
         (server.post(&anna, "/api/meetings", json!({ "title": "x", "starts_at": "2026-03-02T10:00:00Z", "ends_at": "2026-03-02T09:00:00Z" })).await, 422, "VALIDATION_FAILED"),
     ];

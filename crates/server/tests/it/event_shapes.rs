@@ -172,6 +172,12 @@ async fn events_carry_what_the_document_says() {
     let topics = done(&server, host, Method::GET, &at("/topics"), Value::Null).await;
     let topic = at(&format!("/topics/{}", text(&topics["items"][0]["id"])));
     patch(topic, json!({ "label": "lease" })).await;
+    let highlights = done(&server, host, Method::GET, &at("/highlights"), Value::Null).await;
+    let highlight = at(&format!(
+        "/highlights/{}",
+        text(&highlights["items"][0]["id"])
+    ));
+    patch(highlight, json!({ "status": "confirmed" })).await;
     for kind in ["actions", "decisions"] {
         let made = post(
             ben,

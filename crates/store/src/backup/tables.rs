@@ -120,7 +120,7 @@ tables! {
     }
     highlights (id) {
         id: Uuid, meeting_id: Uuid, text: Text, speaker: Text, start_ms: Int, segment_ids:
-        Json, score: Real, stale: Bool, created_at: Time
+        Json, score: Real, stale: Bool, created_at: Time, status: Text
     }
     summaries (id) {
         id: Uuid, meeting_id: Uuid, headline: Text, lines: Json, engine: Text, is_final:

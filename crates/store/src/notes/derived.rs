@@ -1,7 +1,8 @@
 //! Topics, highlights and the summary.
 
 use meetmind_core::{
-    Highlight, HighlightId, Id, MeetingId, SeriesId, Summary, Timestamp, Topic, TopicId, UserId,
+    Highlight, HighlightId, HighlightStatus, Id, MeetingId, SeriesId, Summary, Timestamp, Topic,
+    TopicId, UserId,
 };
 use sqlx::types::Json;
 
@@ -115,13 +116,16 @@ impl Conn {
         )
     }
 
-    /// Up to `limit` highlights of a meeting after a place, in the order they were said.
+    /// Up to `limit` highlights of a meeting after a place, in the order they were said: only
+    /// those in the state `only`, and none in the state `but`, where these are given.
     ///
     /// # Errors
     /// When the database cannot be reached.
     pub async fn highlight_list(
         &mut self,
         meeting_id: MeetingId,
+        only: Option<HighlightStatus>,
+        but: Option<HighlightStatus>,
         after: Option<(i64, HighlightId)>,
         limit: i64,
     ) -> Result<Vec<Highlight>> {
@@ -131,8 +135,22 @@ impl Conn {
             meeting_id,
             after.map(|(start_ms, _)| start_ms),
             after.map(|(_, id)| id),
+            only,
+            but,
             limit
         )
+    }
+
+    /// One highlight of a meeting.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], or when the database cannot be reached.
+    pub async fn highlight_get(
+        &mut self,
+        meeting_id: MeetingId,
+        id: HighlightId,
+    ) -> Result<Highlight> {
+        fetch_optional!(self, HIGHLIGHT_GET, meeting_id, id)?.ok_or(Error::NotFound("highlight"))
     }
 
     /// Adds a highlight and its citations.
@@ -150,6 +168,7 @@ impl Conn {
             h.start_ms,
             Json(&h.segment_ids),
             h.score,
+            h.status,
             h.stale,
             h.created_at
         )?;
@@ -171,6 +190,7 @@ impl Conn {
             h.start_ms,
             Json(&h.segment_ids),
             h.score,
+            h.status,
             h.stale
         )?;
         self.citation_change(Citing::Highlight, h.id, &old.segment_ids, &h.segment_ids)

@@ -27,7 +27,7 @@ macro_rules! topic_columns {
 }
 macro_rules! highlight_columns {
     () => {
-        "id, meeting_id, text, speaker, start_ms, segment_ids, score, stale, created_at"
+        "id, meeting_id, text, speaker, start_ms, segment_ids, score, status, stale, created_at"
     };
 }
 macro_rules! summary_columns {
@@ -98,9 +98,10 @@ statements! {
         AND (t.meeting_id = $3 OR $3 IS NULL) AND (m.series_id = $4 OR $4 IS NULL) AND (lower(t.label) LIKE $5 ESCAPE '!' OR $5 IS NULL) ORDER BY t.id DESC LIMIT $6");
 
     HIGHLIGHT_LIST = concat!("SELECT ", highlight_columns!(), " FROM highlights WHERE meeting_id = $1
-        AND (start_ms > $2 OR (start_ms = $2 AND id > $3) OR $2 IS NULL) ORDER BY start_ms, id LIMIT $4");
-    HIGHLIGHT_INSERT = "INSERT INTO highlights (id, meeting_id, text, speaker, start_ms, segment_ids, score, stale, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
-    HIGHLIGHT_UPDATE = "UPDATE highlights SET text = $2, speaker = $3, start_ms = $4, segment_ids = $5, score = $6, stale = $7 WHERE id = $1";
+        AND (start_ms > $2 OR (start_ms = $2 AND id > $3) OR $2 IS NULL) AND (status = $4 OR $4 IS NULL) AND (status <> $5 OR $5 IS NULL) ORDER BY start_ms, id LIMIT $6");
+    HIGHLIGHT_GET = concat!("SELECT ", highlight_columns!(), " FROM highlights WHERE meeting_id = $1 AND id = $2");
+    HIGHLIGHT_INSERT = "INSERT INTO highlights (id, meeting_id, text, speaker, start_ms, segment_ids, score, status, stale, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+    HIGHLIGHT_UPDATE = "UPDATE highlights SET text = $2, speaker = $3, start_ms = $4, segment_ids = $5, score = $6, status = $7, stale = $8 WHERE id = $1";
     HIGHLIGHT_DELETE = "DELETE FROM highlights WHERE id = $1";
 
     SUMMARY_FIND = concat!("SELECT ", summary_columns!(), " FROM summaries WHERE meeting_id = $1");

@@ -65,7 +65,7 @@ async fn fill(db: &TestDb) {
         (
             "highlights",
             format!(
-                r#"["{}","{}","x","Ada",0,[],"0.30000000000000004",false,1]"#,
+                r#"["{}","{}","x","Ada",0,[],"0.30000000000000004",false,1,"confirmed"]"#,
                 id(12),
                 id(2)
             ),

@@ -169,11 +169,17 @@ both_engines!(every_kind_of_row_comes_back_as_written, db => {
     assert!(found.len() <= 1);
     let highlight = Highlight {
         id: id(1), meeting_id: id(1), text: "x".to_owned(), speaker: "Åsa".to_owned(), start_ms: 5, segment_ids: vec![id(102)],
-        score: f64::from(0.7_f32), stale: false, created_at: at(1),
+        score: f64::from(0.7_f32), status: HighlightStatus::Proposed, stale: false, created_at: at(1),
     };
     tx.highlight_insert(&highlight).await.expect("a highlight");
-    assert_eq!(tx.highlight_list(id(1), None, 10).await.expect("highlights"), std::slice::from_ref(&highlight));
-    assert!(tx.highlight_list(id(1), Some((5, highlight.id)), 10).await.expect("highlights").is_empty());
+    assert_eq!(tx.highlight_list(id(1), None, None, None, 10).await.expect("highlights"), std::slice::from_ref(&highlight));
+    assert!(tx.highlight_list(id(1), None, None, Some((5, highlight.id)), 10).await.expect("highlights").is_empty());
+    let dismissed = Highlight { status: HighlightStatus::Dismissed, ..highlight.clone() };
+    tx.highlight_update(&highlight, &dismissed).await.expect("an update");
+    assert_eq!(tx.highlight_get(id(1), highlight.id).await.expect("a highlight"), dismissed);
+    let away = Some(HighlightStatus::Dismissed);
+    assert!(tx.highlight_list(id(1), None, away, None, 10).await.expect("highlights").is_empty());
+    assert_eq!(tx.highlight_list(id(1), away, None, None, 10).await.expect("highlights").len(), 1);
     let summary = Summary {
         id: id(1), meeting_id: id(1), headline: "h".to_owned(),
         lines: vec![SummaryLine { text: "x".to_owned(), speaker: None, start_ms: 5, segment_ids: vec![id(103)] }],

@@ -6,8 +6,8 @@ use std::collections::HashSet;
 
 use meetmind_ai::local;
 use meetmind_core::{
-    Action, Code, Ctx, Decision, Error, EventKind, Highlight, Meeting, MeetingId, MeetingStatus,
-    Result, SegmentId, Summary, SummaryLine, Topic,
+    Action, Code, Ctx, Decision, Error, EventKind, Highlight, HighlightStatus, Meeting, MeetingId,
+    MeetingStatus, Result, SegmentId, Summary, SummaryLine, Topic,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -211,14 +211,15 @@ impl Pass<'_, '_> {
         Ok(())
     }
 
-    /// Gives the highlights as they stand now, pinned ones included, in the order they were said.
+    /// Gives the highlights as they stand now, in the order they were said: those of this pass and
+    /// those that a person keeps. What a person said about a quotation holds for it from then on.
     async fn highlights(
         &mut self,
         found: &[local::Highlight<SegmentId>],
     ) -> Stored<Vec<Highlight>> {
         let rows = self
             .change
-            .highlight_list(self.meeting.id, None, DERIVED_MAX)
+            .highlight_list(self.meeting.id, None, None, None, DERIVED_MAX)
             .await?;
         let mut kept = Vec::new();
         let mut taken = HashSet::new();
@@ -226,9 +227,12 @@ impl Pass<'_, '_> {
             let row = rows.iter().find(|row| {
                 row.score < PINNED_SCORE
                     && !taken.contains(&row.id)
-                    && row.text == highlight.text
                     && row.segment_ids == highlight.segment_ids
+                    && (row.text == highlight.text || row.status != HighlightStatus::Proposed)
             });
+            if row.is_some_and(|row| row.status != HighlightStatus::Proposed) {
+                continue;
+            }
             let made = Highlight {
                 id: row.map_or_else(|| self.app.id(self.ctx), |row| row.id),
                 meeting_id: self.meeting.id,
@@ -237,6 +241,7 @@ impl Pass<'_, '_> {
                 start_ms: highlight.start_ms,
                 segment_ids: highlight.segment_ids.clone(),
                 score: f64::from(highlight.score),
+                status: HighlightStatus::Proposed,
                 stale: false,
                 created_at: row.map_or(self.ctx.now, |row| row.created_at),
             };
@@ -258,11 +263,13 @@ impl Pass<'_, '_> {
             if taken.contains(&row.id) {
                 continue;
             }
-            if row.score >= PINNED_SCORE {
-                kept.push(row);
-            } else {
-                self.change.highlight_delete(row.id).await?;
-                self.changed = true;
+            match row.status {
+                HighlightStatus::Confirmed => kept.push(row),
+                HighlightStatus::Dismissed => {}
+                HighlightStatus::Proposed => {
+                    self.change.highlight_delete(row.id).await?;
+                    self.changed = true;
+                }
             }
         }
         kept.sort_by_key(|h| (h.start_ms, h.id));

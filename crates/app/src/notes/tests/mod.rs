@@ -259,7 +259,7 @@ impl Room {
             ));
         }
         for row in conn
-            .highlight_list(self.id, None, 100)
+            .highlight_list(self.id, None, None, None, 100)
             .await
             .expect("highlights")
         {

@@ -1,8 +1,8 @@
-//! `/api/meetings/{id}/summary`, `/topics`, `/highlights`, `/insights`; `/api/topics`.
+//! `/api/meetings/{id}/summary`, `/topics`, `/insights`; `/api/topics`.
 
 use axum::extract::State;
 use meetmind_app::{App, Insights, NotesPersona, SummaryLineNew, SummaryPatch, SummaryView};
-use meetmind_core::{Highlight, MeetingId, Page, SegmentId, SeriesId, Topic, TopicId};
+use meetmind_core::{MeetingId, Page, SegmentId, SeriesId, Topic, TopicId};
 use serde::Deserialize;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -16,7 +16,6 @@ pub(crate) fn router() -> OpenApiRouter<App> {
         .routes(routes!(topic_list, topic_regenerate))
         .routes(routes!(topic_relabel))
         .routes(routes!(topic_search))
-        .routes(routes!(highlight_list, highlight_regenerate))
         .routes(routes!(insights_get, insights_regenerate))
 }
 
@@ -183,32 +182,6 @@ async fn topic_search(
         )
         .await?;
     Ok(Reply::ok(found))
-}
-
-/// The highlights of a meeting, in the order they were said; pinned notes have a score above 1.
-#[utoipa::path(get, path = "/api/meetings/{id}/highlights", tag = "notes", params(("id" = MeetingId, Path), PageParams), responses((status = 200, body = Envelope<Page<Highlight>>)))]
-async fn highlight_list(
-    State(app): State<App>,
-    Caller(ctx): Caller,
-    Path(id): Path<MeetingId>,
-    Query(page): Query<PageParams>,
-) -> Outcome<Page<Highlight>> {
-    Ok(Reply::ok(
-        app.highlight_list(&ctx, id, &page.query()?).await?,
-    ))
-}
-
-/// Make the notes of a meeting anew, now, and give its highlights.
-#[utoipa::path(post, path = "/api/meetings/{id}/highlights", tag = "notes", params(("id" = MeetingId, Path), PageParams), responses((status = 200, body = Envelope<Page<Highlight>>)))]
-async fn highlight_regenerate(
-    State(app): State<App>,
-    Caller(ctx): Caller,
-    Path(id): Path<MeetingId>,
-    Query(page): Query<PageParams>,
-) -> Outcome<Page<Highlight>> {
-    let page = page.query()?;
-    app.notes_regenerate(&ctx, id).await?;
-    Ok(Reply::ok(app.highlight_list(&ctx, id, &page).await?))
 }
 
 /// Who spoke how much, and which questions stayed open.

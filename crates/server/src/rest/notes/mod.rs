@@ -3,6 +3,7 @@
 mod actions;
 mod decisions;
 mod derived;
+mod highlights;
 
 use axum::body::HttpBody;
 use axum::extract::{FromRequest, Request};
@@ -16,6 +17,7 @@ use crate::reply::Failure;
 pub(crate) fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .merge(derived::router())
+        .merge(highlights::router())
         .merge(actions::router())
         .merge(decisions::router())
 }

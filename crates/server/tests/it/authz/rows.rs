@@ -368,6 +368,7 @@ pub(super) fn rows() -> Vec<Row> {
         does("PATCH", "/api/meetings/{meeting}/summary", r#"{"headline":"Offers"}"#, EDIT_SUMMARY),
         get("/api/meetings/{meeting}/highlights", READ_WORDS),
         does("POST", "/api/meetings/{meeting}/highlights", "", REGENERATE),
+        does("PATCH", "/api/meetings/{meeting}/highlights/{highlight}", r#"{"status":"confirmed"}"#, EDIT_WORDS),
         get("/api/meetings/{meeting}/insights", READ_WORDS),
         does("POST", "/api/meetings/{meeting}/insights", "", REGENERATE),
         get("/api/meetings/{meeting}/topics", READ_WORDS),

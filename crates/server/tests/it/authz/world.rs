@@ -3,8 +3,8 @@
 use axum::http::Method;
 use meetmind_app::Settings;
 use meetmind_core::{
-    Actor, ApiKeyId, Id, MeetingId, MeetingRole, Participant, ParticipantState, Proof, Scope,
-    Topic, TopicId, UserRole,
+    Actor, ApiKeyId, Highlight, HighlightStatus, Id, MeetingId, MeetingRole, Participant,
+    ParticipantState, Proof, Scope, Topic, TopicId, UserRole,
 };
 use meetmind_server::testing::TestServer;
 use serde_json::{Value, json};
@@ -114,6 +114,7 @@ impl World {
         make(&host, "/auth/api-keys", key).await;
         let keys = server.get(&host, "/auth/api-keys").await.data();
         let topic = topic(&server, meeting_id).await;
+        let highlight = highlight(&server, meeting_id).await;
 
         let (recording, recording_file) = recording(&server.app, meeting_id).await;
 
@@ -197,6 +198,7 @@ impl World {
             ("{topic}", topic),
             ("{recording}", recording),
             ("{recording_file}", recording_file),
+            ("{highlight}", highlight),
             ("{agent}", agent),
             ("{run}", text(&run["id"])),
             ("{memory}", text(&memories["items"][0]["id"])),
@@ -276,6 +278,26 @@ async fn seat(server: &TestServer, meeting_id: MeetingId, agent: &str) -> String
     tx.participant_insert(&participant).await.expect("a seat");
     tx.commit().await.expect("a commit");
     participant.id.to_string()
+}
+
+async fn highlight(server: &TestServer, meeting_id: MeetingId) -> String {
+    let now = server.app.app.now();
+    let highlight = Highlight {
+        id: server.app.app.entropy().id(now),
+        meeting_id,
+        text: "We send the offer.".to_owned(),
+        speaker: "Ada".to_owned(),
+        start_ms: 0,
+        segment_ids: Vec::new(),
+        score: 2.0,
+        status: HighlightStatus::Confirmed,
+        stale: false,
+        created_at: now,
+    };
+    let mut tx = server.app.db.store.begin().await.expect("a transaction");
+    tx.highlight_insert(&highlight).await.expect("a highlight");
+    tx.commit().await.expect("a commit");
+    highlight.id.to_string()
 }
 
 async fn topic(server: &TestServer, meeting_id: MeetingId) -> String {

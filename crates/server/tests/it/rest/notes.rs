@@ -1,5 +1,6 @@
 //! `/api/meetings/{id}/summary` and its sisters, `/api/actions`, `/api/decisions`, `/api/topics`
 
+mod highlights;
 mod summary;
 
 use axum::http::{Method, StatusCode};

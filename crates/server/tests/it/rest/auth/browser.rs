@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use axum::body::Body;
-use axum::http::{Method, Request};
+use axum::http::{Method, Request, StatusCode};
 use meetmind_app::testing::TestApp;
 use meetmind_core::Actor;
 use meetmind_server::Settings;
@@ -35,10 +35,10 @@ async fn send(
     headers: &[(&str, &str)],
     body: Value,
 ) -> TestAnswer {
-    let mut request = Request::builder()
-        .method(method)
-        .uri(path)
-        .header("host", "127.0.0.1:8000");
+    let mut request = Request::builder().method(method).uri(path);
+    if headers.iter().all(|(name, _)| *name != "host") {
+        request = request.header("host", "127.0.0.1:8000");
+    }
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
@@ -277,6 +277,42 @@ async fn another_site_cannot_ask_for_cookies() {
     .await;
     assert_eq!(answer.code(), "CSRF_FAILED");
     assert!(!answer.headers.contains_key("set-cookie"));
+}
+
+#[tokio::test]
+async fn a_page_under_a_name_that_is_not_ours_is_turned_away() {
+    let server = TestServer::new().await;
+    let reached_as = async |host: &str, origin: Option<&str>| {
+        let mut headers = vec![("host", host)];
+        headers.extend(origin.map(|origin| ("origin", origin)));
+        let answer = send(&server, Method::GET, "/health", &headers, Value::Null).await;
+        answer.status
+    };
+    // The name of a foreign page that was pointed at this machine.
+    let rebound = Some("http://attacker.example:8000");
+    assert_eq!(
+        reached_as("attacker.example:8000", rebound).await,
+        StatusCode::FORBIDDEN
+    );
+    for host in [
+        "127.0.0.1:8000",
+        "localhost:8000",
+        "app.localhost:3000",
+        "[::1]:8000",
+        "192.168.1.5:8000",
+    ] {
+        let origin = format!("http://{host}");
+        assert_eq!(
+            reached_as(host, Some(&origin)).await,
+            StatusCode::OK,
+            "{host}"
+        );
+    }
+    assert_eq!(
+        reached_as("meetmind.internal", None).await,
+        StatusCode::OK,
+        "a program"
+    );
 }
 
 #[tokio::test]

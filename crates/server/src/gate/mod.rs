@@ -4,6 +4,8 @@
 //! sends it along whoever wrote the page, so the request must come from our own origin (or one
 //! the settings list) and carry the session's token in `X-CSRF-Token`.
 
+mod origins;
+
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -15,120 +17,19 @@ use axum::response::{IntoResponse, Response};
 use ipnet::IpNet;
 use meetmind_app::App;
 use meetmind_core::{Actor, Code, Error, MeetingAction, MeetingId, Proof, Result};
-use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::Settings;
 use crate::extract::{Caller, Identity, RequestMeta};
 use crate::openapi::needs_somebody;
 use crate::reply::{Failure, Pending};
 use crate::web::cookies::Names;
+use origins::{named_host, network, origin_of};
+
+pub(crate) use origins::cors;
 
 static CSRF: HeaderName = HeaderName::from_static("x-csrf-token");
 static FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 static FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
-
-impl Settings {
-    /// Checks what the router would otherwise have to leave out.
-    ///
-    /// # Errors
-    /// A sentence that names the entry: a proxy that is no address or network, an origin that is
-    /// not `scheme://host[:port]`.
-    pub fn check(&self) -> Result<(), String> {
-        for entry in &self.trusted_proxies {
-            network(entry).ok_or(format!(
-                "trusted_proxies: `{entry}` is no address, and no network such as 10.0.0.0/8"
-            ))?;
-        }
-        for entry in &self.cors_origins {
-            if entry.trim() == "*" {
-                return Err(
-                    "cors_origins: `*` would let any site act for your users; list the sites"
-                        .to_owned(),
-                );
-            }
-            origin(entry).ok_or(format!(
-                "cors_origins: `{entry}` is no origin such as https://app.example.com"
-            ))?;
-        }
-        Ok(())
-    }
-
-    fn origins(&self) -> Vec<String> {
-        let known = self.cors_origins.iter().filter_map(|entry| origin(entry));
-        known.collect()
-    }
-}
-
-fn network(entry: &str) -> Option<IpNet> {
-    let entry = entry.trim();
-    let address = entry
-        .parse::<IpAddr>()
-        .map(|ip| IpNet::from(ip.to_canonical()));
-    entry.parse().or(address).ok()
-}
-
-/// An origin as browsers write it. `*` is none: with credentials it would open everything.
-fn origin(entry: &str) -> Option<String> {
-    let url = url::Url::parse(entry.trim()).ok()?;
-    let origin = url.origin();
-    (matches!(url.scheme(), "http" | "https") && url.path() == "/" && url.query().is_none())
-        .then(|| origin.ascii_serialization())
-}
-
-/// Lets pages of the listed origins call, with their credentials; `None` when none is listed.
-pub(crate) fn cors(settings: &Settings) -> Option<CorsLayer> {
-    let origins: Vec<HeaderValue> = settings
-        .origins()
-        .iter()
-        .filter_map(|origin| HeaderValue::from_str(origin).ok())
-        .collect();
-    if origins.is_empty() {
-        return None;
-    }
-    let names = |list: &[&'static str]| -> Vec<HeaderName> {
-        list.iter()
-            .map(|name| HeaderName::from_static(name))
-            .collect()
-    };
-    let methods = [
-        Method::GET,
-        Method::POST,
-        Method::PUT,
-        Method::PATCH,
-        Method::DELETE,
-    ];
-    Some(
-        CorsLayer::new()
-            .allow_origin(AllowOrigin::list(origins))
-            .allow_credentials(true)
-            .allow_methods(methods)
-            .allow_headers(names(&[
-                "authorization",
-                "content-type",
-                "accept",
-                "if-match",
-                "idempotency-key",
-                "last-event-id",
-                "range",
-                "if-range",
-                "x-csrf-token",
-                "mcp-protocol-version",
-                "mcp-method",
-                "mcp-name",
-                "mcp-session-id",
-            ]))
-            .expose_headers(names(&[
-                "etag",
-                "location",
-                "retry-after",
-                "x-request-id",
-                "accept-ranges",
-                "content-range",
-                "content-disposition",
-            ]))
-            .max_age(std::time::Duration::from_secs(600)),
-    )
-}
 
 /// What the authenticating layer needs.
 #[derive(Clone)]
@@ -138,6 +39,8 @@ struct Inner {
     app: App,
     /// Our own origin and those of the settings.
     origins: Vec<String>,
+    /// The host of `public_url`, where a page must name it; see [`Gate::host_is_ours`].
+    host: Option<String>,
     proxies: Vec<IpNet>,
     names: Names,
 }
@@ -154,6 +57,7 @@ impl Gate {
         Self(Arc::new(Inner {
             app,
             origins,
+            host: named_host(&public_url),
             proxies: settings
                 .trusted_proxies
                 .iter()
@@ -211,6 +115,25 @@ impl Gate {
         }
     }
 
+    /// Whether a page may reach us under the name it used. A page of a foreign site can point its
+    /// own name at this machine (DNS rebinding), and its browser then takes our answers for that
+    /// site's. Addresses cannot be pointed elsewhere; programs, which send no origin, may use any
+    /// name.
+    fn host_is_ours(&self, headers: &HeaderMap) -> bool {
+        let (Some(own), true) = (&self.0.host, headers.contains_key(header::ORIGIN)) else {
+            return true;
+        };
+        let host = headers.get(header::HOST).and_then(|it| it.to_str().ok());
+        host.and_then(|host| url::Url::parse(&format!("http://{host}")).ok())
+            .is_some_and(|url| match url.host() {
+                Some(url::Host::Domain(name)) => {
+                    name == own || name == "localhost" || name.ends_with(".localhost")
+                }
+                Some(_) => true,
+                None => false,
+            })
+    }
+
     async fn identify(&self, parts: &Parts) -> Option<Identity> {
         let headers = &parts.headers;
         let outcome = match headers.get(header::AUTHORIZATION) {
@@ -264,10 +187,6 @@ fn csrf_failed() -> Error {
     )
 }
 
-fn origin_of(url: &str) -> Option<String> {
-    Some(url::Url::parse(url).ok()?.origin().ascii_serialization())
-}
-
 fn bearer(value: &HeaderValue) -> Option<&str> {
     let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
     let token = token.trim();
@@ -281,6 +200,12 @@ pub(crate) async fn authenticate(
     next: Next,
 ) -> Response {
     let (mut parts, body) = request.into_parts();
+    if !gate.host_is_ours(&parts.headers) {
+        let error = Error::forbidden(
+            "pages may not reach this server under this name; set public_url to the address people use",
+        );
+        return Failure::from(error).into_response();
+    }
     let peer = parts
         .extensions
         .get::<ConnectInfo<SocketAddr>>()
@@ -455,37 +380,6 @@ impl Browser {
                 Ok(Some(token.to_owned()))
             }
             _ => Err(csrf_failed()),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_setting_that_means_nothing_is_named() {
-        let with = |proxies: &[&str], origins: &[&str]| Settings {
-            trusted_proxies: proxies.iter().map(|text| (*text).to_owned()).collect(),
-            cors_origins: origins.iter().map(|text| (*text).to_owned()).collect(),
-            ..Settings::default()
-        };
-        let good = with(
-            &["10.0.0.0/8", "127.0.0.1", "2001:db8::/32"],
-            &["https://app.example.com", "http://localhost:3000"],
-        );
-        assert_eq!(good.check(), Ok(()));
-        for (proxies, origins) in [
-            (vec!["proxy.local"], vec![]),
-            (vec!["10.0.0.0/99"], vec![]),
-            (vec![], vec!["*"]),
-            (vec![], vec!["app.example.com"]),
-            (vec![], vec!["https://a.example/path"]),
-        ] {
-            assert!(
-                with(&proxies, &origins).check().is_err(),
-                "{proxies:?} {origins:?}"
-            );
         }
     }
 }
