@@ -29,7 +29,8 @@ pub fn ogg(file: &mut (impl Read + Seek)) -> io::Result<Probe> {
         let at = probe.whole_bytes;
         file.seek(SeekFrom::Start(at))?;
         let got = read_up_to(file, &mut head)?;
-        if got < 27 || head[..5] != *b"OggS\0" {
+        // A second beginning is none of ours.
+        if got < 27 || head[..5] != *b"OggS\0" || (at > 0 && head[5] & 0x02 != 0) {
             return Ok(probe);
         }
         let segments = usize::from(head[26]);

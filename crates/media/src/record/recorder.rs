@@ -178,10 +178,7 @@ impl Recorder {
                 mix.remove(track.source);
             }
             match &mut track.media {
-                Media::Audio(audio) => {
-                    audio.silence()?;
-                    audio.take(&mut self.chunks);
-                }
+                Media::Audio(audio) => audio.silence(),
                 Media::Video(video) => {
                     video.silence()?;
                     video.take(&mut self.chunks);

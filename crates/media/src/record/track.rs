@@ -136,10 +136,9 @@ impl AudioTrack {
         }
     }
 
-    /// Forgets what waits, and closes the page of what was written.
-    pub(super) fn silence(&mut self) -> io::Result<()> {
+    /// Forgets what waits.
+    pub(super) fn silence(&mut self) {
         self.queue.clear();
-        self.writer.as_mut().map_or(Ok(()), OggOpusWriter::flush)
     }
 
     pub(super) fn finish(&mut self) -> io::Result<()> {

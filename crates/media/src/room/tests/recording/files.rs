@@ -46,6 +46,8 @@ fn a_picture_is_recorded_in_its_best_layer_though_nobody_watches() {
     taping.pass(&mut world, 10.0);
     world.client(ada).up.loss = 0.0;
     taping.pass(&mut world, 3.0);
+    // A client that says nothing for 20 s is taken for gone.
+    world.signal(ada, Request::Ping(0));
     let result = taping.finish(&mut world);
     let index = result.kept.index;
     let file = file_of(&index, &track);
