@@ -41,13 +41,13 @@ fn a_picture_is_recorded_in_its_best_layer_though_nobody_watches() {
     let mut taping = Taping::new(&mut world, &["ada"]);
     assert_eq!(told(&mut world), Some(true));
     taping.pass(&mut world, 5.0);
+    // A client that says nothing for 20 s is taken for gone.
+    world.signal(ada, Request::Ping(0));
     // A lost packet is repaired by a keyframe that the recording asks for.
     world.client(ada).up.loss = 0.02;
     taping.pass(&mut world, 10.0);
     world.client(ada).up.loss = 0.0;
     taping.pass(&mut world, 3.0);
-    // A client that says nothing for 20 s is taken for gone.
-    world.signal(ada, Request::Ping(0));
     let result = taping.finish(&mut world);
     let index = result.kept.index;
     let file = file_of(&index, &track);
