@@ -113,11 +113,9 @@ fn cluster_end(file: &mut (impl Read + Seek), mut at: u64, end: u64) -> io::Resu
                     .iter()
                     .fold(0_u64, |value, byte| value << 8 | u64::from(*byte));
             }
-            0xa3 => {
-                if read_up_to(file, &mut bytes[..3])? == 3 {
-                    let lag = i16::from_be_bytes([bytes[1], bytes[2]]);
-                    last = last.max(start.saturating_add_signed(i64::from(lag)));
-                }
+            0xa3 if read_up_to(file, &mut bytes[..3])? == 3 => {
+                let lag = i16::from_be_bytes([bytes[1], bytes[2]]);
+                last = last.max(start.saturating_add_signed(i64::from(lag)));
             }
             _ => {}
         }
