@@ -2,12 +2,12 @@
 //! [`Actor::System`](meetmind_core::Actor::System).
 
 use meetmind_core::{
-    AuditEntry, Code, Ctx, Error, Id, Page, PageQuery, Result, User, UserId, UserRole, admin_may,
+    AuditEntry, Code, Ctx, Error, Page, PageQuery, Result, User, UserId, UserRole, admin_may,
 };
 use serde_json::json;
 
 use crate::auth::{email_normalised, user_insert_within};
-use crate::meetings::cursor_id;
+use crate::meetings::{cursor_id, cursor_of};
 use crate::{App, AuthorityChange, Change, ResetLink, valid};
 
 /// An account that an administrator makes.
@@ -52,9 +52,7 @@ impl App {
         let after = cursor_id(page)?;
         let mut conn = self.store().read().await?;
         let rows = conn.user_list(text, after, page.limit + 1).await?;
-        Ok(Page::from_rows(rows, page.limit, |row| {
-            row.id.uuid().as_bytes().to_vec()
-        }))
+        Ok(Page::from_rows(rows, page.limit, |row| cursor_of(row.id)))
     }
 
     /// One account.
@@ -241,9 +239,7 @@ impl App {
         let before = cursor_id(page)?;
         let mut conn = self.store().read().await?;
         let rows = conn.audit_list(before, page.limit + 1).await?;
-        Ok(Page::from_rows(rows, page.limit, |row| {
-            row.id.uuid().as_bytes().to_vec()
-        }))
+        Ok(Page::from_rows(rows, page.limit, |row| cursor_of(row.id)))
     }
 }
 

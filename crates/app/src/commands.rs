@@ -9,9 +9,10 @@
 
 use meetmind_ai::local::{self, Command, NotesOptions, Turn, typed_command};
 use meetmind_core::{
-    Ctx, Decision, DecisionStatus, MeetingId, Message, MessageKind, Result, SummaryLine,
+    Ctx, Decision, DecisionStatus, MeetingId, Message, MessageKind, Result, SegmentId,
 };
 
+use crate::messages::CITED_MAX;
 use crate::notes::{ActionNew, DERIVED_MAX, DecisionNew, ITEMS_MAX, TopicDirection, clock, quoted};
 use crate::{Access, App, MemoryNew};
 
@@ -36,6 +37,26 @@ pub(crate) fn command_reads(text: &str) -> bool {
     )
 }
 
+/// What a command says, and the segments it quotes.
+#[derive(Debug, Default)]
+pub(crate) struct Notice {
+    pub(crate) text: String,
+    pub(crate) segment_ids: Vec<SegmentId>,
+}
+
+impl Notice {
+    fn citing(text: String, mut segment_ids: Vec<SegmentId>) -> Self {
+        segment_ids.truncate(CITED_MAX);
+        Self { text, segment_ids }
+    }
+}
+
+impl From<String> for Notice {
+    fn from(text: String) -> Self {
+        Self::citing(text, Vec::new())
+    }
+}
+
 impl App {
     /// Runs the command in a posted message, if it has one: `/task`, `/decide`, `/note`,
     /// `/remember`, `/summary`, `/topics`, next and previous topic, and their Swedish forms.
@@ -48,7 +69,7 @@ impl App {
         ctx: &Ctx,
         access: &Access,
         message: &Message,
-    ) -> Result<Option<String>> {
+    ) -> Result<Option<Notice>> {
         if message.kind != MessageKind::Text {
             return Ok(None);
         }
@@ -58,25 +79,31 @@ impl App {
         let id = access.meeting.id;
         let notice = match command {
             Command::Ask { .. } => return Ok(None),
-            Command::Task(text) => self.command_task(ctx, access, &text).await,
-            Command::Decide(text) => self.command_decide(ctx, id, text).await,
-            Command::Note(text) => self
-                .note_add(ctx, id, &text, &[])
+            Command::Task(text) => self
+                .command_task(ctx, access, &text)
                 .await
-                .map(|note| format!("Noted at {}: {}", clock(note.start_ms), note.text)),
-            Command::Remember(text) => self.command_remember(ctx, access, text).await,
+                .map(Notice::from),
+            Command::Decide(text) => self.command_decide(ctx, id, text).await.map(Notice::from),
+            Command::Note(text) => self.note_add(ctx, id, &text, &[]).await.map(|note| {
+                let text = format!("Noted at {}: {}", clock(note.start_ms), note.text);
+                Notice::citing(text, note.segment_ids)
+            }),
+            Command::Remember(text) => self
+                .command_remember(ctx, access, text)
+                .await
+                .map(Notice::from),
             Command::Summary => self.command_summary(ctx, id).await,
             Command::Topics => self.command_topics(id).await,
             Command::NextTopic => self.command_move(ctx, id, TopicDirection::Next).await,
             Command::PreviousTopic => self.command_move(ctx, id, TopicDirection::Previous).await,
             Command::Decisions(about) => self.command_decisions(id, about.as_deref()).await,
-            Command::Unknown(name) => Ok(unknown(&name)),
+            Command::Unknown(name) => Ok(unknown(&name).into()),
         };
         match notice {
             Ok(notice) => Ok(Some(notice)),
             // The writer reads why; a fault of ours is not the writer's to read.
             Err(error) if error.code.status() < 500 => {
-                Ok(Some(format!("That did not work: {}", error.message)))
+                Ok(Some(format!("That did not work: {}", error.message).into()))
             }
             Err(error) => Err(error),
         }
@@ -153,24 +180,26 @@ impl App {
         .to_owned())
     }
 
-    async fn command_summary(&self, ctx: &Ctx, id: MeetingId) -> Result<String> {
+    async fn command_summary(&self, ctx: &Ctx, id: MeetingId) -> Result<Notice> {
         // What did I miss means until now.
         self.notes_refresh(ctx, id, false).await?;
         let summary = self.store().read().await?.summary_find(id).await?;
         let Some(summary) = summary.filter(|summary| !summary.lines.is_empty()) else {
-            return Ok("There is nothing to sum up yet.".to_owned());
+            return Ok("There is nothing to sum up yet.".to_owned().into());
         };
         let mut lines = vec![format!("So far: {}", summary.headline)];
         let shown = summary.lines.iter().take(SUMMARY_LINES);
-        lines.extend(shown.map(|line: &SummaryLine| quoted(line)));
+        let cited = shown.clone().flat_map(|line| &line.segment_ids);
+        let cited = cited.copied().collect();
+        lines.extend(shown.map(quoted));
         if summary.lines.len() > SUMMARY_LINES {
             let more = summary.lines.len() - SUMMARY_LINES;
             lines.push(format!("and {more} more lines in the notes"));
         }
-        Ok(lines.join("\n"))
+        Ok(Notice::citing(lines.join("\n"), cited))
     }
 
-    async fn command_topics(&self, id: MeetingId) -> Result<String> {
+    async fn command_topics(&self, id: MeetingId) -> Result<Notice> {
         let topics = self
             .store()
             .read()
@@ -178,13 +207,15 @@ impl App {
             .topic_list(id, None, DERIVED_MAX)
             .await?;
         if topics.is_empty() {
-            return Ok("There are no topics yet.".to_owned());
+            return Ok("There are no topics yet.".to_owned().into());
         }
         let lines: Vec<String> = topics
             .iter()
             .map(|t| format!("{}. {} ({})", t.ordinal + 1, t.label, clock(t.start_ms)))
             .collect();
-        Ok(lines.join("\n"))
+        // Where each begins; the topics themselves have the rest.
+        let cited = topics.iter().filter_map(|t| t.segment_ids.first().copied());
+        Ok(Notice::citing(lines.join("\n"), cited.collect()))
     }
 
     async fn command_move(
@@ -192,19 +223,17 @@ impl App {
         ctx: &Ctx,
         id: MeetingId,
         direction: TopicDirection,
-    ) -> Result<String> {
-        Ok(match self.topic_move(ctx, id, direction).await? {
-            Some(topic) => format!(
-                "Topic {}: {} ({})",
-                topic.ordinal + 1,
-                topic.label,
-                clock(topic.start_ms)
-            ),
-            None => "There are no topics yet.".to_owned(),
-        })
+    ) -> Result<Notice> {
+        let Some(topic) = self.topic_move(ctx, id, direction).await? else {
+            return Ok("There are no topics yet.".to_owned().into());
+        };
+        let at = clock(topic.start_ms);
+        let text = format!("Topic {}: {} ({at})", topic.ordinal + 1, topic.label);
+        let first = topic.segment_ids.first().copied();
+        Ok(Notice::citing(text, first.into_iter().collect()))
     }
 
-    async fn command_decisions(&self, id: MeetingId, about: Option<&str>) -> Result<String> {
+    async fn command_decisions(&self, id: MeetingId, about: Option<&str>) -> Result<Notice> {
         let mut decisions = self
             .store()
             .read()
@@ -221,21 +250,23 @@ impl App {
             decisions = about_it(decisions, about);
         }
         if decisions.is_empty() {
-            return Ok(match about {
+            let text = match about {
                 Some(about) => format!("No decision about {about} was found in this meeting."),
                 None => "No decision was found in this meeting.".to_owned(),
-            });
+            };
+            return Ok(text.into());
         }
         let more = decisions.len().saturating_sub(DECISIONS_SHOWN);
+        decisions.truncate(DECISIONS_SHOWN);
         let mut lines: Vec<String> = decisions
             .iter()
-            .take(DECISIONS_SHOWN)
             .map(|d| format!("{} ({})", d.text, d.status))
             .collect();
+        let cited = decisions.into_iter().flat_map(|d| d.segment_ids).collect();
         if more > 0 {
             lines.push(format!("and {more} more in the notes"));
         }
-        Ok(lines.join("\n"))
+        Ok(Notice::citing(lines.join("\n"), cited))
     }
 }
 

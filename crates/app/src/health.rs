@@ -14,6 +14,10 @@ const CACHED: Duration = Duration::from_secs(1);
 /// A database that answers more slowly than this is as good as gone.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// Less room on the disk than this is none: a small write may still find a place where the next
+/// one does not.
+const ROOM: u64 = 1024 * 1024;
+
 /// The last answer of the database.
 #[derive(Debug, Default)]
 pub(crate) struct State {
@@ -146,7 +150,10 @@ async fn database_checks(store: &Store, now: Timestamp) -> Vec<Check> {
                 "the database does not give back what it was given".to_owned()
             ));
         }
-        Ok(Ok(()))
+        Ok(match store.disk_free() {
+            Some(free) if free < ROOM => Err("the disk is full".to_owned()),
+            _ => Ok(()),
+        })
     };
     let database = match tokio::time::timeout(PATIENCE, asked).await {
         Ok(Ok(outcome)) => outcome,

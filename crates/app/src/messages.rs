@@ -3,19 +3,19 @@
 use std::time::Duration;
 
 use meetmind_core::{
-    Actor, Code, Ctx, Error, EventKind, Id, MeetingAction, MeetingId, MeetingStatus, Message,
+    Actor, Code, Ctx, Error, EventKind, MeetingAction, MeetingId, MeetingStatus, Message,
     MessageId, MessageKind, Page, PageQuery, Result, Scope, SegmentId, scope_check,
 };
 use meetmind_store::Conn;
 
 use crate::commands::command_reads;
-use crate::meetings::{cursor_id, meeting_access};
+use crate::meetings::{cursor_id, cursor_of, meeting_access};
 use crate::{Access, App, valid};
 
 /// The longest message, in bytes.
 const TEXT_BYTES: usize = 16_000;
 /// The segments an answer may cite.
-const CITED_MAX: usize = 200;
+pub(crate) const CITED_MAX: usize = 200;
 /// What stands in the place of words that the caller's key may not read.
 const WITHHELD: &str = "(not shown: this key needs the scope transcripts:read)";
 
@@ -88,9 +88,7 @@ impl App {
             Ok(()) => rows,
             Err(_) => rows.into_iter().map(without_quotations).collect(),
         };
-        Ok(Page::from_rows(rows, page.limit, |row| {
-            row.id.uuid().as_bytes().to_vec()
-        }))
+        Ok(Page::from_rows(rows, page.limit, |row| cursor_of(row.id)))
     }
 
     /// Fails when a message asks about what was said, in the name of a key that may not read that:
@@ -172,7 +170,7 @@ impl App {
             Ok(Some(notice)) => notice,
             Err(error) => {
                 tracing::warn!(message_id = %message.id, code = error.code.as_str(), "a typed command failed");
-                error.message.into_owned()
+                error.message.into_owned().into()
             }
         };
         // Ids sort by time: the notice must come after what it answers.
@@ -183,9 +181,9 @@ impl App {
         };
         let new = MessageNew {
             kind: MessageKind::Notice,
-            text: notice,
+            text: notice.text,
             reply_to: Some(message.id),
-            segment_ids: Vec::new(),
+            segment_ids: notice.segment_ids,
         };
         if let Err(error) = self.message_store(&system, access.meeting.id, new).await {
             tracing::warn!(message_id = %message.id, code = error.code.as_str(), "a notice was not posted");

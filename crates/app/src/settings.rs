@@ -65,7 +65,7 @@ pub struct AuthSettings {
     pub argon2_passes: u32,
     /// The shortest password that is accepted.
     pub password_min_length: usize,
-    /// Failed sign-ins per account and per address before waiting begins.
+    /// Failed sign-ins per account before waiting begins; per address ten times as many.
     pub login_attempts: i64,
 }
 

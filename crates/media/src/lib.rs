@@ -9,6 +9,7 @@ pub mod agents;
 pub mod audio;
 pub mod driver;
 pub mod forward;
+pub mod hostile;
 mod peer;
 pub mod record;
 mod recording;
@@ -17,7 +18,9 @@ mod server;
 pub mod service;
 mod shard;
 pub mod signal;
+pub mod stun;
 pub mod token;
+pub mod turn;
 pub mod webhook;
 
 pub use recording::{

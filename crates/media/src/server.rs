@@ -12,7 +12,9 @@ use rand::{Rng as _, RngExt as _, SeedableRng as _};
 use str0m::net::Protocol;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::driver::{CommandError, Driver, DriverConfig, DriverError, ShardHandle, ShardStats};
+use crate::driver::{
+    CommandError, Driver, DriverConfig, DriverError, RelayHandle, ShardHandle, ShardStats,
+};
 use crate::peer::Transport;
 use crate::record::tap::Tap;
 use crate::recording::{Recording, RecordingOptions, RecordingRefusal, RecordingResult};
@@ -21,6 +23,7 @@ use crate::service::{RoomAnswer, RoomCall, TwirpError};
 use crate::shard::{Command, Shard, SignalId};
 use crate::signal::join::Join;
 use crate::token::ApiKey;
+use crate::turn::TurnOffer;
 
 /// Messages that may wait for a client that does not read its signal connection.
 const SIGNAL_QUEUE: usize = 512;
@@ -94,6 +97,7 @@ pub struct MediaServer {
     info: proto::ServerInfo,
     udp: Arc<[SocketAddr]>,
     tcp: Arc<[SocketAddr]>,
+    relay: Option<(RelayHandle, u16)>,
 }
 
 /// Stops the server; whoever holds it decides when.
@@ -119,6 +123,8 @@ impl MediaServer {
             node_id: format!("ND_{:012x}", rng.random::<u64>() >> 16),
             ..proto::ServerInfo::default()
         };
+        let turn = config.driver.turn.as_ref();
+        let turn = turn.map(|it| (it, Arc::new(TurnOffer::new(it))));
         let driver = Driver::start(&config.driver, |index, candidates| {
             let of = |protocol| {
                 candidates
@@ -135,6 +141,7 @@ impl MediaServer {
                 },
                 server: info.clone(),
                 ice_servers: config.ice_servers.clone(),
+                turn: turn.as_ref().map(|it| it.1.clone()),
                 key: config.key.clone(),
                 empty_timeout: config.empty_timeout,
                 departure_timeout: config.departure_timeout,
@@ -158,7 +165,11 @@ impl MediaServer {
             info,
             udp: addresses(Protocol::Udp),
             tcp: addresses(Protocol::Tcp),
+            relay: driver.relay(),
         };
+        if let (Some((config, offer)), Some((_, port))) = (turn, &server.relay) {
+            offer.opened(config, &server.udp, *port);
+        }
         Ok((server, MediaStop(driver), receiver))
     }
 
@@ -175,6 +186,11 @@ impl MediaServer {
     /// Where clients reach the TCP port.
     pub fn tcp(&self) -> &[SocketAddr] {
         &self.tcp
+    }
+
+    /// The TURN relay, which takes streams, and its UDP port; none when it is off.
+    pub fn relay(&self) -> Option<(RelayHandle, u16)> {
+        self.relay.clone()
     }
 
     /// The counters of each thread.

@@ -35,21 +35,13 @@ pub(crate) struct Shared {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Start the server
-    Serve {
-        /// Address and port; port 0 picks a free one
-        #[arg(long, value_name = "ADDRESS:PORT")]
-        listen: Option<SocketAddr>,
-    },
+    Serve(ServeArgs),
     /// Play meetings with an agent in the room, then ask about them
     Demo(DemoArgs),
     /// Bring transcripts in: JSON, WebVTT, SRT, text, Markdown
     Import(ImportArgs),
     /// Check the set-up and say how to mend it
-    Doctor {
-        /// Also call the configured addresses
-        #[arg(long)]
-        network: bool,
-    },
+    Doctor(DoctorArgs),
     /// Show the settings in force and where they came from
     Config {
         #[command(subcommand)]
@@ -80,7 +72,7 @@ pub(crate) enum Command {
         force: bool,
     },
     /// Measure this machine: requests, events, notes, start, memory
-    Loadtest(LoadtestArgs),
+    Loadtest(Box<LoadtestArgs>),
     /// Print the OpenAPI document
     Openapi,
     /// Print the AsyncAPI document of the live events
@@ -88,6 +80,52 @@ pub(crate) enum Command {
     /// Print a generated page of the documentation
     #[command(hide = true)]
     Docs { page: DocsPage },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// Address and port; port 0 picks a free one
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// The port for sound and picture; 0 picks a free one
+    #[arg(long, value_name = "PORT")]
+    pub(crate) media_udp: Option<u16>,
+    /// The same over TCP, for networks that let no UDP through
+    #[arg(long, value_name = "PORT")]
+    pub(crate) media_tcp: Option<u16>,
+    /// HTTPS: off, files (the two below) or self-signed (for the local network)
+    #[arg(long, value_name = "MODE")]
+    pub(crate) tls: Option<String>,
+    /// The certificate and what vouches for it, PEM
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// Its private key, PEM
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_key: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// Also call the configured addresses, and go a client's way to this server hop by hop
+    #[arg(long)]
+    pub(crate) network: bool,
+    /// Go the way to another server instead, with nothing of this machine's set-up
+    #[arg(long, value_name = "URL", requires = "network")]
+    pub(crate) url: Option<String>,
+    /// That server's API key
+    #[arg(long, value_name = "KEY", env = "LIVEKIT_API_KEY")]
+    pub(crate) api_key: Option<String>,
+    /// Its secret
+    #[arg(
+        long,
+        value_name = "SECRET",
+        env = "LIVEKIT_API_SECRET",
+        hide_env_values = true
+    )]
+    pub(crate) api_secret: Option<String>,
+    /// One JSON document instead of lines
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -130,6 +168,8 @@ pub(crate) struct ImportArgs {
 pub(crate) enum ConfigCommand {
     /// Only say whether it is valid
     Check,
+    /// Print the address and key pair of the LiveKit server inside, for servers and agents of yours
+    Livekit,
     /// Make a new key for signing tokens; a running server takes it at its next start
     RotateKey {
         /// Let nothing count that was signed with the present key: for one that others may have
@@ -172,7 +212,10 @@ pub(crate) enum DocsPage {
 }
 
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct LoadtestArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<LoadtestCommand>,
     /// An empty Postgres database to measure on, instead of SQLite; what is written stays in it
     #[arg(long, value_name = "URL")]
     pub(crate) postgres: Option<String>,
@@ -194,6 +237,74 @@ pub(crate) struct LoadtestArgs {
     /// Segments to fill the database with before memory is read again
     #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(0..=1_000_000))]
     pub(crate) segments: u64,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum LoadtestCommand {
+    /// Rooms with sound and picture: loss, delay, freezes, and what they cost the server
+    Media(Box<MediaLoadArgs>),
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct MediaLoadArgs {
+    /// A running MeetMind or LiveKit server (ws://…, http://…); without it, one is started on loopback
+    #[arg(
+        long,
+        value_name = "URL",
+        requires = "api_key",
+        requires = "api_secret"
+    )]
+    pub(crate) url: Option<String>,
+    /// That server's API key
+    #[arg(long, value_name = "KEY", env = "LIVEKIT_API_KEY")]
+    pub(crate) api_key: Option<String>,
+    /// Its secret
+    #[arg(
+        long,
+        value_name = "SECRET",
+        env = "LIVEKIT_API_SECRET",
+        hide_env_values = true
+    )]
+    pub(crate) api_secret: Option<String>,
+    /// Rooms at the same time
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    pub(crate) rooms: u64,
+    /// Participants per room who publish, and receive the others
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    pub(crate) publishers: u64,
+    /// Participants per room who only receive
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=10_000))]
+    pub(crate) subscribers: u64,
+    /// Opus at 32 kbit/s; without --audio and --video, both
+    #[arg(long)]
+    pub(crate) audio: bool,
+    /// VP8 at 720p in three simulcast layers
+    #[arg(long)]
+    pub(crate) video: bool,
+    /// The largest layer alone
+    #[arg(long)]
+    pub(crate) no_simulcast: bool,
+    /// Seconds that count, after everybody is in
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub(crate) seconds: u64,
+    /// The CPUs of the server that is started, as `taskset` takes them; hold this program to others
+    #[arg(long, value_name = "LIST", conflicts_with = "url")]
+    pub(crate) server_cpus: Option<String>,
+    /// Media threads of the server that is started
+    #[arg(long, value_name = "N", conflicts_with = "url")]
+    pub(crate) server_threads: Option<usize>,
+    /// The running server's process; without it, found by its port
+    #[arg(long, value_name = "PID", requires = "url")]
+    pub(crate) server_pid: Option<u32>,
+    /// What the column is called
+    #[arg(long, default_value = "MeetMind")]
+    pub(crate) label: String,
+    /// Also write the figures to a file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+    /// Figures of an earlier run (--json), to print the ratio
+    #[arg(long, value_name = "FILE")]
+    pub(crate) baseline: Option<PathBuf>,
 }
 
 #[cfg(test)]

@@ -1,11 +1,13 @@
 //! The process: flags, configuration, logs, start, drain, doctor, demo.
 
+mod accept;
 mod api;
 mod backup;
 mod cli;
 mod config;
 mod data_dir;
 mod demo;
+mod dial;
 mod doctor;
 mod import;
 mod loadtest;
@@ -14,7 +16,9 @@ mod people;
 mod progress;
 mod serve;
 mod server;
+mod streams;
 mod terminal;
+mod tls;
 
 use std::process::ExitCode;
 
@@ -33,6 +37,11 @@ fn main() -> ExitCode {
     {
         eprintln!("error: another crypto provider is installed");
         return ExitCode::FAILURE;
+    }
+    if !matches!(cli.command, Command::Serve(_)) {
+        // `meetmind openapi | head`: a reader that has seen enough ends a command as it ends any
+        // other program. A server goes on without its reader.
+        sigpipe::reset();
     }
     match run(cli) {
         Ok(code) => code,
@@ -56,21 +65,34 @@ fn run(cli: Cli) -> Result<ExitCode> {
     }
     let bars = !cli.shared.no_progress;
     match cli.command {
-        Command::Serve { listen } => {
-            if let Some(listen) = listen {
-                sources.flags.push(("listen", listen.to_string()));
-            }
+        Command::Serve(args) => {
+            let path = |it: std::path::PathBuf| it.to_string_lossy().into_owned();
+            let flags = [
+                ("listen", args.listen.map(|it| it.to_string())),
+                ("media.udp_port", args.media_udp.map(|it| it.to_string())),
+                ("media.tcp_port", args.media_tcp.map(|it| it.to_string())),
+                ("tls.cert", args.tls_cert.map(path)),
+                ("tls.key", args.tls_key.map(path)),
+                ("tls.mode", args.tls),
+            ];
+            let given = flags
+                .into_iter()
+                .filter_map(|(key, value)| Some((key, value?)));
+            sources.flags.extend(given);
             serve::serve(&sources)
         }
         Command::Demo(args) => blocking(demo::demo(sources, args)),
         Command::Import(args) => blocking(import::import(&sources, args, bars)),
-        Command::Doctor { network } => blocking(doctor::doctor(&sources, network)),
+        Command::Doctor(args) => blocking(doctor::doctor(&sources, args)),
         Command::Config { command } => {
             // A configuration that cannot work is said first: the list below would be of no use.
             let config = Config::load(&sources)?;
             match command {
                 Some(ConfigCommand::RotateKey { forget }) => {
                     return blocking(people::rotate_key(&sources, forget));
+                }
+                Some(ConfigCommand::Livekit) => {
+                    return blocking(people::livekit(&sources));
                 }
                 Some(ConfigCommand::Check) => println!("the configuration is valid"),
                 None => print!("{}", config::show(&sources)?),
@@ -84,7 +106,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Migrate { to } => blocking(backup::migrate(&sources, to, bars)),
         Command::Backup { file } => blocking(backup::backup(&sources, &file, bars)),
         Command::Restore { file, force } => blocking(backup::restore(&sources, &file, force, bars)),
-        Command::Loadtest(args) => blocking(loadtest::loadtest(args)),
+        Command::Loadtest(args) => blocking(loadtest::loadtest(*args)),
         Command::Openapi => {
             let document = serde_json::to_string_pretty(&meetmind_server::openapi_document())?;
             println!("{document}");

@@ -1,5 +1,5 @@
-//! `meetmind user`: accounts, through the API as the system itself, in this process; and the key that
-//! signs what they carry.
+//! `meetmind user`: accounts, through the API as the system itself, in this process; and the keys that
+//! sign what they carry.
 
 use std::process::ExitCode;
 
@@ -100,6 +100,24 @@ pub(crate) async fn rotate_key(sources: &Sources, forget: bool) -> Result<ExitCo
     if data_dir::is_locked(&config.data_dir(sources)?) {
         println!("restart the server: it signs with the old key until then");
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs `config livekit`: the three lines that LiveKit's own tools, servers and agents read.
+pub(crate) async fn livekit(sources: &Sources) -> Result<ExitCode> {
+    let config = Config::load(sources)?;
+    let (url, (key, secret)) = match config.livekit_cluster() {
+        Some((url, pair)) => (url, pair),
+        None => {
+            let app = open_here(&config, sources).await?;
+            let pair = match config.livekit_pair() {
+                Some(pair) => pair,
+                None => app.own_key_pair().await?,
+            };
+            (app.rooms_url(), pair)
+        }
+    };
+    println!("LIVEKIT_URL={url}\nLIVEKIT_API_KEY={key}\nLIVEKIT_API_SECRET={secret}");
     Ok(ExitCode::SUCCESS)
 }
 

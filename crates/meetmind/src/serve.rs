@@ -5,10 +5,13 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use meetmind_app::{Clock as _, SystemClock};
 use tokio::signal::unix::{SignalKind, signal};
+use url::Url;
 
 use crate::config::{Config, Sources};
 use crate::server::Server;
+use crate::tls::{ENDS_SOON_DAYS, Tls};
 use crate::{logs, terminal};
 
 /// What a shell reports for a program that Ctrl-C ended.
@@ -54,10 +57,18 @@ async fn announce(server: &Server, config: &Config) -> Result<()> {
     let setup = server.app.setup_link().await?;
     let mut stdout = std::io::stdout().lock();
     // Whoever started this may have closed the pipe; that is no reason to stop.
-    let _ = writeln!(stdout, "listening on http://{}", server.listen);
+    let _ = writeln!(
+        stdout,
+        "listening on {}://{}",
+        server.scheme(),
+        server.listen
+    );
     let _ = writeln!(stdout, "{}", server.media(config));
     if let Some(link) = setup {
         let _ = writeln!(stdout, "set up the first administrator, once: {link}");
+    }
+    if let Some(tls) = server.tls() {
+        tell_certificate(tls, server, &mut stdout)?;
     }
     let _ = stdout.flush();
     let health = server.app.health();
@@ -73,6 +84,32 @@ async fn announce(server: &Server, config: &Config) -> Result<()> {
     );
     for note in &health.notes {
         tracing::warn!("{note}");
+    }
+    Ok(())
+}
+
+/// What a person needs to know of the certificate before a browser asks.
+fn tell_certificate(tls: &Tls, server: &Server, to: &mut impl std::io::Write) -> Result<()> {
+    let certificate = tls.certificate()?;
+    if certificate.self_signed {
+        let _ = writeln!(
+            to,
+            "certificate: self-signed, browsers will warn; its SHA-256 fingerprint is {}",
+            certificate.fingerprint
+        );
+    }
+    let days = certificate.days_left(SystemClock.now());
+    if days < ENDS_SOON_DAYS {
+        tracing::warn!(ends = %certificate.ends, "the certificate ends soon, or has ended");
+    }
+    let host = Url::parse(&server.app.settings().public_url).ok();
+    if let Some(host) = host.as_ref().and_then(Url::host_str)
+        && !certificate.is_for(host)
+    {
+        tracing::warn!(
+            host,
+            "the certificate is not for the host of public_url: browsers will refuse it"
+        );
     }
     Ok(())
 }

@@ -6,29 +6,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use axum::Router;
-use axum::extract::ConnectInfo;
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use meetmind_app::{App, BackgroundTasks, Entropy, Rooms, SystemClock};
-use meetmind_server::Place;
 use meetmind_store::Store;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
-use tower::ServiceExt as _;
 
+use crate::accept::{DRAIN_REQUESTS, Port, accept};
 use crate::config::{Config, reachable};
 use crate::data_dir::{self, Lock};
+use crate::tls::Tls;
 
 /// Agents say goodbye and events are written within this time.
 const DRAIN_WORK: Duration = Duration::from_secs(5);
 /// Rooms send everybody off within this time.
 const DRAIN_ROOMS: Duration = Duration::from_secs(1);
-/// Open requests end within this time after that; sockets are cut then.
-const DRAIN_REQUESTS: Duration = Duration::from_secs(2);
 /// Recordings are completed within this time.
 const DRAIN_RECORDINGS: Duration = Duration::from_secs(2);
 /// The folder of recordings in the data directory.
@@ -48,6 +41,8 @@ pub(crate) struct Server {
     upkeep: JoinHandle<()>,
     background: BackgroundTasks,
     rooms: Option<Rooms>,
+    tls: Option<Arc<Tls>>,
+    renewing: Option<JoinHandle<()>>,
     _lock: Lock,
 }
 
@@ -101,30 +96,51 @@ impl Server {
     pub(crate) async fn start(config: &Config, data_dir: &Path) -> Result<Self> {
         let mut lock = data_dir::lock(data_dir)?;
         let store = open_store(config, data_dir).await?;
-        let listener = TcpListener::bind(config.listen)
-            .await
-            .with_context(|| format!("{} cannot be listened on", config.listen))?;
+        let listener = TcpListener::bind(config.listen).await.with_context(|| {
+            format!(
+                "{} cannot be listened on; another one: listen (--listen, MEETMIND_LISTEN)",
+                config.listen
+            )
+        })?;
         let listen = listener.local_addr()?;
+        let tls = match config.tls_files(data_dir) {
+            Some(files) => {
+                let url = config.public_url(listen);
+                Some(Arc::new(Tls::open(
+                    files,
+                    &url,
+                    config.http.max_connections,
+                )?))
+            }
+            None => None,
+        };
         let app = open_app(config, data_dir, store, listen).await?;
         lock.tell(&app.settings().public_url)?;
-        let rooms = match config.media_driver() {
+        let rooms = match config.media_driver(listen) {
             Some(driver) => Some(
                 app.rooms_open(driver, config.livekit_pair())
                     .await
-                    .context("sound and picture cannot be served")?,
+                    .context(
+                        "sound and picture cannot be served; other ports: media.udp_port and media.tcp_port \
+                         (MEETMIND_MEDIA_UDP_PORT, MEETMIND_MEDIA_TCP_PORT), turn.udp_port \
+                         (MEETMIND_TURN_UDP_PORT)",
+                    )?,
             ),
             None => None,
         };
         let background = app.start();
         let router = meetmind_server::router(app.clone(), &config.server());
         let (stop, stopped) = watch::channel(false);
-        let accepting = tokio::spawn(accept(
+        let port = Port {
             listener,
             router,
-            stopped,
-            Arc::new(Semaphore::new(config.http.max_connections)),
-            Duration::from_secs(config.http.header_timeout_s),
-        ));
+            places: Arc::new(Semaphore::new(config.http.max_connections)),
+            header_timeout: Duration::from_secs(config.http.header_timeout_s),
+            tls: tls.clone(),
+            relay: rooms.as_ref().and_then(Rooms::relay),
+        };
+        let accepting = tokio::spawn(accept(port, stopped));
+        let renewing = tls.clone().map(|tls| tokio::spawn(tls.watch()));
         let upkeep = tokio::spawn(async {
             let mut ticks = tokio::time::interval(UPKEEP);
             loop {
@@ -140,6 +156,8 @@ impl Server {
             upkeep,
             background,
             rooms,
+            tls,
+            renewing,
             _lock: lock,
         })
     }
@@ -154,7 +172,17 @@ impl Server {
 
     /// The address for a client on this machine.
     pub(crate) fn url(&self) -> String {
-        format!("http://{}", reachable(self.listen))
+        format!("{}://{}", self.scheme(), reachable(self.listen))
+    }
+
+    /// What the port speaks: http or https.
+    pub(crate) fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
+    }
+
+    /// TLS on the port, if it is on.
+    pub(crate) fn tls(&self) -> Option<&Tls> {
+        self.tls.as_deref()
     }
 
     /// Says that it is not ready, lets agents and open requests end, and closes the store. Takes
@@ -183,6 +211,9 @@ impl Server {
             tracing::warn!("some requests did not end in time");
         }
         self.upkeep.abort();
+        if let Some(renewing) = self.renewing {
+            renewing.abort();
+        }
         let close = self.app.store().close();
         if tokio::time::timeout(Duration::from_secs(1), close)
             .await
@@ -193,90 +224,6 @@ impl Server {
         }
         tracing::info!(after_ms = started.elapsed().as_millis() as u64, "drained");
     }
-}
-
-/// Takes connections until told to stop, then lets the open ones end.
-async fn accept(
-    listener: TcpListener,
-    router: Router,
-    mut stopped: watch::Receiver<bool>,
-    places: Arc<Semaphore>,
-    header_timeout: Duration,
-) {
-    // Each connection holds a sender; when the last is gone, all have ended.
-    let (open, mut all_ended) = mpsc::channel::<()>(1);
-    let mut http = http1::Builder::new();
-    // A client that sends its head by the letter would hold a place for ever.
-    http.timer(TokioTimer::new())
-        .header_read_timeout(header_timeout);
-    loop {
-        let place = tokio::select! {
-            place = Arc::clone(&places).acquire_owned() => place,
-            _ = stopped.changed() => break,
-        };
-        let Ok(place) = place.map(Arc::new) else {
-            break;
-        };
-        let (stream, peer) = tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    tracing::warn!(%error, "a connection could not be accepted");
-                    // Out of file descriptors, most likely: the next try would fail at once.
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                    continue;
-                }
-            },
-            _ = stopped.changed() => break,
-        };
-        // Answers are small and wanted at once.
-        let _ = stream.set_nodelay(true);
-        let connection = http
-            .serve_connection(
-                TokioIo::new(stream),
-                service(router.clone(), peer, Place::new(place.clone())),
-            )
-            .with_upgrades();
-        let mut stopped = stopped.clone();
-        let open = open.clone();
-        tokio::spawn(async move {
-            let mut connection = std::pin::pin!(connection);
-            let ended = tokio::select! {
-                ended = connection.as_mut() => ended,
-                _ = stopped.changed() => {
-                    // The answer under way is finished, and no further request taken.
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
-                }
-            };
-            if let Err(error) = ended {
-                tracing::debug!(%error, "a connection broke");
-            }
-            drop((place, open));
-        });
-    }
-    drop((listener, open));
-    let _ = tokio::time::timeout(DRAIN_REQUESTS, all_ended.recv()).await;
-}
-
-/// The router as hyper wants it, with the address of the peer and the place of its connection in
-/// every request.
-fn service(
-    router: Router,
-    peer: SocketAddr,
-    place: Place,
-) -> impl hyper::service::Service<
-    hyper::Request<Incoming>,
-    Response = axum::response::Response,
-    Error = std::convert::Infallible,
-    Future: Send,
-> + Send {
-    hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
-        let mut request = request.map(axum::body::Body::new);
-        request.extensions_mut().insert(ConnectInfo(peer));
-        request.extensions_mut().insert(place.clone());
-        router.clone().oneshot(request)
-    })
 }
 
 /// Whether nobody listens on the address.
@@ -293,49 +240,5 @@ pub(crate) async fn answers(host: &str, port: u16) -> std::io::Result<()> {
             std::io::ErrorKind::TimedOut,
             "no answer within 5 s",
         )),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use meetmind_app::testing::TestApp;
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-
-    #[tokio::test]
-    async fn an_open_websocket_holds_its_place_among_the_connections() {
-        let test = TestApp::new().await;
-        let router =
-            meetmind_server::router(test.app.clone(), &meetmind_server::Settings::default());
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("an address");
-        // One for the socket; the other is taken ahead, for the next connection.
-        let places = Arc::new(Semaphore::new(2));
-        let (stop, stopped) = watch::channel(false);
-        let timeout = Duration::from_secs(10);
-        let accepting = tokio::spawn(accept(listener, router, stopped, places.clone(), timeout));
-
-        let mut socket = TcpStream::connect(address).await.expect("a connection");
-        let head = format!(
-            "GET /ws HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-        );
-        socket.write_all(head.as_bytes()).await.expect("a request");
-        let mut answer = Vec::new();
-        while !answer.ends_with(b"\r\n\r\n") {
-            answer.push(socket.read_u8().await.expect("an answer"));
-        }
-        assert!(answer.starts_with(b"HTTP/1.1 101"));
-        // Ping and pong: HTTP is over for this connection, and the socket is served.
-        let ping = [0x89, 0x80, 0, 0, 0, 0];
-        socket.write_all(&ping).await.expect("a ping");
-        let mut pong = [0; 2];
-        socket.read_exact(&mut pong).await.expect("a pong");
-        assert_eq!(pong, [0x8a, 0]);
-        assert_eq!(places.available_permits(), 0);
-        drop(socket);
-        drop(places.acquire().await.expect("the place is free again"));
-        stop.send(true).expect("the listener");
-        accepting.await.expect("an end");
     }
 }

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use futures_util::FutureExt;
 use http_body::{Frame, SizeHint};
+use http_body_util::BodyExt as _;
 use meetmind_app::App;
 use meetmind_core::{Code, Error, RequestId};
 
@@ -25,49 +26,92 @@ use crate::reply::{Pending, error_response};
 const TIME_LIMIT: Duration = Duration::from_secs(30);
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// A request's body that tells whether somebody waits for more of it.
-struct Watched {
-    body: Body,
-    awaited: Arc<AtomicBool>,
+/// What a handler left of a body is read to this many bytes, so that the connection can go on.
+const LEFTOVER_MAX: usize = 64 * 1024;
+/// And for this long.
+const LEFTOVER_TIME: Duration = Duration::from_millis(500);
+
+/// A request's body, kept until the answer is known.
+struct Kept {
+    body: Mutex<Option<Body>>,
+    /// Whether a handler waits for more of it.
+    awaited: AtomicBool,
 }
+
+impl Kept {
+    fn body(&self) -> MutexGuard<'_, Option<Body>> {
+        self.body.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads what nobody read: a connection with a rest of a body on it would have to be closed, and
+    /// the client's next request with it. False when that is more than is worth the wait.
+    async fn finish(&self) -> bool {
+        let Some(mut body) = self.body().take() else {
+            return true;
+        };
+        let rest = async {
+            let mut left = LEFTOVER_MAX;
+            while !body.is_end_stream() {
+                let Some(frame) = body.frame().await else {
+                    return true;
+                };
+                let read = frame.ok().and_then(|frame| frame.into_data().ok());
+                match read.and_then(|data| left.checked_sub(data.len())) {
+                    Some(fewer) => left = fewer,
+                    None => return false,
+                }
+            }
+            true
+        };
+        tokio::time::timeout(LEFTOVER_TIME, rest)
+            .await
+            .unwrap_or(false)
+    }
+}
+
+/// The body as handlers see it.
+struct Watched(Arc<Kept>);
 
 impl HttpBody for Watched {
     type Data = Bytes;
     type Error = axum::Error;
 
     fn poll_frame(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(context);
-        self.awaited.store(polled.is_pending(), Ordering::Relaxed);
+        let mut kept = self.0.body();
+        let Some(body) = kept.as_mut() else {
+            return Poll::Ready(None);
+        };
+        let polled = Pin::new(body).poll_frame(context);
+        self.0.awaited.store(polled.is_pending(), Ordering::Relaxed);
         polled
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.0.body().as_ref().is_none_or(HttpBody::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let kept = self.0.body();
+        kept.as_ref()
+            .map_or_else(SizeHint::default, HttpBody::size_hint)
     }
 }
 
-/// The request with a body that is watched, and whether it is waited for. One without a body stays
-/// as it is.
-fn watched(request: Request) -> (Request, Arc<AtomicBool>) {
-    let awaited = Arc::new(AtomicBool::new(false));
+/// The request with a body that is watched, and that body. One without a body stays as it is.
+fn watched(request: Request) -> (Request, Option<Arc<Kept>>) {
     if request.body().is_end_stream() {
-        return (request, awaited);
+        return (request, None);
     }
-    let flag = Arc::clone(&awaited);
-    let request = request.map(|body| {
-        Body::new(Watched {
-            body,
-            awaited: flag,
-        })
+    let (parts, body) = request.into_parts();
+    let kept = Arc::new(Kept {
+        body: Mutex::new(Some(body)),
+        awaited: AtomicBool::new(false),
     });
-    (request, awaited)
+    let body = Body::new(Watched(Arc::clone(&kept)));
+    (Request::from_parts(parts, body), Some(kept))
 }
 
 /// The answer to a request that took too long; whose fault it was shows in what was waited for.
@@ -77,11 +121,7 @@ fn timed_out(body_awaited: bool, request_id: RequestId) -> Response {
         return error_response(&error, request_id);
     }
     let error = Error::new(Code::RequestTimeout, "the body did not arrive in time");
-    let mut response = error_response(&error, request_id);
-    // The rest of the body would be read as the next request.
-    let close = HeaderValue::from_static("close");
-    response.headers_mut().insert(header::CONNECTION, close);
-    response
+    error_response(&error, request_id)
 }
 
 /// Wraps every request.
@@ -103,7 +143,7 @@ pub(crate) async fn observe(State(app): State<App>, mut request: Request, next: 
         .get::<MatchedPath>()
         .map_or_else(|| "unmatched".to_owned(), |path| path.as_str().to_owned());
 
-    let (request, body_awaited) = watched(request);
+    let (request, kept) = watched(request);
     let handled = AssertUnwindSafe(tokio::time::timeout(TIME_LIMIT, next.run(request)))
         .catch_unwind()
         .await;
@@ -122,7 +162,12 @@ pub(crate) async fn observe(State(app): State<App>, mut request: Request, next: 
                 written
             }
         },
-        Ok(Err(_)) => timed_out(body_awaited.load(Ordering::Relaxed), request_id),
+        Ok(Err(_)) => {
+            let awaited = kept
+                .as_ref()
+                .is_some_and(|kept| kept.awaited.load(Ordering::Relaxed));
+            timed_out(awaited, request_id)
+        }
         Err(_) => {
             tracing::error!(%request_id, %method, route, "a handler panicked");
             error_response(
@@ -131,6 +176,12 @@ pub(crate) async fn observe(State(app): State<App>, mut request: Request, next: 
             )
         }
     };
+    if let Some(kept) = kept
+        && !kept.finish().await
+    {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(header::CONNECTION, close);
+    }
     if let Ok(value) = HeaderValue::from_str(&request_id.to_string()) {
         response.headers_mut().insert(REQUEST_ID.clone(), value);
     }
@@ -177,29 +228,39 @@ mod tests {
     fn a_late_answer_is_the_fault_of_who_was_waited_for() {
         let first = stream::iter([Ok::<_, std::io::Error>(Bytes::from_static(b"{"))]);
         let body = Body::from_stream(first.chain(stream::pending()));
-        let (request, awaited) = watched(Request::new(body));
-        assert_eq!(
-            timed_out(awaited.load(Ordering::Relaxed), id()).status(),
-            503
-        );
+        let (request, kept) = watched(Request::new(body));
+        let kept = kept.expect("a body");
+        let awaited = || kept.awaited.load(Ordering::Relaxed);
+        assert_eq!(timed_out(awaited(), id()).status(), 503);
         let mut read = request.into_body().into_data_stream();
         assert!(read.next().now_or_never().is_some());
         assert!(read.next().now_or_never().is_none(), "the rest never comes");
-        let answer = timed_out(awaited.load(Ordering::Relaxed), id());
-        assert_eq!(
-            (
-                answer.status().as_u16(),
-                &answer.headers()[header::CONNECTION]
-            ),
-            (408, &HeaderValue::from_static("close"))
-        );
+        assert_eq!(timed_out(awaited(), id()).status(), 408);
     }
 
-    #[test]
-    fn a_body_that_came_whole_is_not_waited_for() {
-        let (request, awaited) = watched(Request::new(Body::from("{}")));
+    #[tokio::test]
+    async fn what_a_handler_left_is_read_unless_it_is_much_or_never_comes() {
+        let chunk = Bytes::from(vec![b'x'; 16 * 1024]);
+        for (chunks, ends, goes_on) in [(4, true, true), (5, true, false), (1, false, false)] {
+            let parts = stream::iter(vec![chunk.clone(); chunks]).map(Ok::<_, std::io::Error>);
+            let body = match ends {
+                true => Body::from_stream(parts),
+                false => Body::from_stream(parts.chain(stream::pending())),
+            };
+            let (request, kept) = watched(Request::new(body));
+            drop(request);
+            let finished = kept.expect("a body").finish().await;
+            assert_eq!(finished, goes_on, "{chunks} chunks, the end comes: {ends}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_that_came_whole_is_not_waited_for() {
+        let (request, kept) = watched(Request::new(Body::from("{}")));
+        let kept = kept.expect("a body");
         let mut read = request.into_body().into_data_stream();
         while let Some(Some(_)) = read.next().now_or_never() {}
-        assert!(!awaited.load(Ordering::Relaxed));
+        assert!(!kept.awaited.load(Ordering::Relaxed));
+        assert!(kept.finish().await);
     }
 }

@@ -22,6 +22,8 @@ pub struct Settings {
     pub trusted_proxies: Vec<String>,
     /// Who may read `/metrics` from elsewhere than this machine must send this as a Bearer token.
     pub metrics_token: Option<String>,
+    /// Whether browsers are told to come back by HTTPS only, when `public_url` is https.
+    pub strict_transport: bool,
 }
 
 impl Default for Settings {
@@ -31,6 +33,7 @@ impl Default for Settings {
             cors_origins: Vec::new(),
             trusted_proxies: Vec::new(),
             metrics_token: None,
+            strict_transport: true,
         }
     }
 }
@@ -85,7 +88,10 @@ pub fn router(app: App, settings: &Settings) -> Router {
             settings.metrics_token.as_deref(),
         )))
         .layer(option_layer(gate::cors(settings)))
-        .layer(from_fn_with_state(app.clone(), web::security_headers))
+        .layer(from_fn_with_state(
+            web::Protection::new(&app, settings),
+            web::security_headers,
+        ))
         .layer(from_fn_with_state(app.clone(), middleware::observe))
         .with_state(app)
 }

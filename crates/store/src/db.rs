@@ -166,6 +166,18 @@ impl Store {
         }
     }
 
+    /// Bytes that the file system of a SQLite database still gives to this process; `None` on
+    /// Postgres, whose disk is not ours to see, and where the system does not tell.
+    pub fn disk_free(&self) -> Option<u64> {
+        let Db::Sqlite { write, .. } = &self.db else {
+            return None;
+        };
+        let options = write.connect_options();
+        let folder = options.get_filename().parent()?;
+        let space = rustix::fs::statvfs(folder).ok()?;
+        Some(space.f_bavail.saturating_mul(space.f_frsize))
+    }
+
     /// A connection for reading what is committed.
     ///
     /// # Errors

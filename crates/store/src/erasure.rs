@@ -70,7 +70,7 @@ statements! {
     // Also what was ascribed to the participant before somebody corrected it; a segment takes its own history along.
     WORDS_SEGMENT_CHANGES = "DELETE FROM segment_changes WHERE participant_id = $1 OR segment_id IN (SELECT id FROM segments WHERE participant_id = $1)";
     WORDS_SEGMENTS = "DELETE FROM segments WHERE participant_id = $1";
-    WORDS_ANSWERS = "SELECT id, segment_ids FROM messages WHERE meeting_id = $1 AND kind = 'answer' ORDER BY id";
+    WORDS_ANSWERS = "SELECT id, segment_ids FROM messages WHERE meeting_id = $1 AND kind IN ('answer', 'notice') ORDER BY id";
     WORDS_MESSAGE_DELETE = "DELETE FROM messages WHERE id = $1";
     WORDS_DELIVERIES = "SELECT d.id, d.payload FROM delivery_mentions n JOIN deliveries d ON d.id = n.delivery_id
         WHERE n.about = $1 AND (n.delivery_id > $2 OR $2 IS NULL) ORDER BY n.delivery_id LIMIT $3";

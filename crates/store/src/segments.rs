@@ -72,8 +72,8 @@ statements! {
     ACTION_ERASE = "DELETE FROM actions WHERE id IN (SELECT source_id FROM citations WHERE segment_id = $1 AND kind = 'action')";
     DECISION_ERASE = "DELETE FROM decisions WHERE id IN (SELECT source_id FROM citations WHERE segment_id = $1 AND kind = 'decision')";
     CITING_MEMORIES = "SELECT c.source_id, m.user_id FROM citations c JOIN memories m ON m.id = c.source_id WHERE c.segment_id = $1 AND c.kind = 'memory'";
-    ANSWER_ERASE = "UPDATE messages SET text = '(erased)' WHERE meeting_id = $1 AND kind = 'answer' AND CAST(segment_ids AS TEXT) LIKE $2 ESCAPE '!'";
-    EVENTS_NAMING = "SELECT seq, data FROM events WHERE topic = $1 AND (CAST(data AS TEXT) LIKE $2 ESCAPE '!' OR $2 IS NULL) ORDER BY seq";
+    ANSWER_ERASE = "UPDATE messages SET text = '(erased)' WHERE meeting_id = $1 AND kind IN ('answer', 'notice') AND CAST(segment_ids AS TEXT) LIKE $2 ESCAPE '!'";
+    EVENTS_NAMING = "SELECT seq, data FROM events WHERE topic = $1 AND (CAST(data AS TEXT) LIKE $2 ESCAPE '!' OR $2 IS NULL OR kind = 'summary.updated') ORDER BY seq";
     EVENT_REWRITE = "UPDATE events SET data = $3 WHERE topic = $1 AND seq = $2";
 }
 
@@ -413,7 +413,7 @@ const WORDS: &[&str] = &[
 ];
 
 /// Takes the words out of every object that is one of `ids` or cites one, and the headline out of
-/// every object with such a one inside; gives whether anything changed.
+/// every summary: it is made of all that was said and cites nothing. Gives whether anything changed.
 fn words_remove(value: &mut Value, ids: &HashSet<&str>) -> bool {
     match value {
         Value::Array(list) => list
@@ -433,11 +433,7 @@ fn words_remove(value: &mut Value, ids: &HashSet<&str>) -> bool {
             for entry in object.values_mut() {
                 changed |= words_remove(entry, ids);
             }
-            let gone: &[&str] = match (named, changed) {
-                (true, _) => WORDS,
-                (false, true) => &["headline"],
-                (false, false) => &[],
-            };
+            let gone: &[&str] = if named { WORDS } else { &["headline"] };
             for key in gone {
                 changed |= object.remove(*key).is_some();
             }
@@ -461,5 +457,8 @@ mod tests {
         assert!(super::words_remove(&mut data, &["seg_1"].into()));
         assert!(!data.to_string().contains("secret") && data.to_string().contains("kept"));
         assert!(!super::words_remove(&mut data, &["seg_3"].into()));
+        let mut empty = json!({ "headline": "secret", "lines": [] });
+        assert!(super::words_remove(&mut empty, &["seg_1"].into()));
+        assert!(!empty.to_string().contains("secret"));
     }
 }

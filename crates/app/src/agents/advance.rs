@@ -128,14 +128,16 @@ impl App {
         from: Option<RunState>,
         run: &Run,
     ) -> Result<()> {
-        // Several steps can fall into one microsecond: their ids must still sort.
+        // Several steps can fall into one microsecond, and a caller that began earlier can come
+        // later: ids and times must still sort.
         let fresh: RunEventId = self.id(ctx);
-        let id = match change.run_event_last_id(run.id).await? {
-            Some(last) if last >= fresh => {
+        let (id, at) = match change.run_event_last(run.id).await? {
+            Some((last, at)) if last >= fresh => {
                 let next = last.uuid().as_u128().saturating_add(1);
-                RunEventId::from_uuid(uuid::Uuid::from_u128(next))
+                (RunEventId::from_uuid(uuid::Uuid::from_u128(next)), at)
             }
-            _ => fresh,
+            Some((_, at)) => (fresh, at),
+            None => (fresh, ctx.now),
         };
         let actor = ctx.actor.key();
         let event = RunEvent {
@@ -148,7 +150,7 @@ impl App {
             message: run.message.clone(),
             actor: actor.clone(),
             attempt: run.attempt,
-            at: ctx.now,
+            at: at.max(ctx.now),
         };
         change.run_event_insert(&event).await?;
         let data = RunChanged {

@@ -2,7 +2,7 @@
 
 use meetmind_core::{
     AddressPolicy, Agent, AgentConfig, AgentId, AgentQuotas, AgentRole, AgentStatus, AgentVersion,
-    Code, Ctx, Error, EventKind, EventTopic, Id, Page, PageQuery, Result, Run, RunState, Scope,
+    Code, Ctx, Error, EventKind, EventTopic, Page, PageQuery, Result, Run, RunState, Scope,
     admin_may, user_may,
 };
 use meetmind_store::Conn;
@@ -158,7 +158,7 @@ impl App {
             _ => Vec::new(),
         };
         let agents = Page::from_rows(agents, page.limit, |agent| {
-            agent.id.uuid().as_bytes().to_vec()
+            crate::meetings::cursor_of(agent.id)
         });
         Ok(agents.map(|mut agent| {
             if agent.owner_id != user_id {

@@ -1,7 +1,7 @@
 //! Looking at runs and taking over: say, mute, stop.
 
 use meetmind_core::{
-    Actor, AgentId, Code, Ctx, Error, EventKind, Id, MeetingAction, Message, MessageKind, Page,
+    Actor, AgentId, Code, Ctx, Error, EventKind, MeetingAction, Message, MessageKind, Page,
     PageQuery, Participant, Result, Run, RunActivity, RunEvent, RunId, RunState, Scope, admin_may,
     meeting_may, scope_check,
 };
@@ -10,7 +10,7 @@ use meetmind_store::Conn;
 use super::RunReason;
 use super::advance::Step;
 use super::crud::agent_own;
-use crate::meetings::{cursor_id, meeting_access};
+use crate::meetings::{cursor_id, cursor_of, meeting_access};
 use crate::{App, MessageNew, valid};
 
 /// What is to be done with a run.
@@ -48,9 +48,7 @@ impl App {
         self.run_access(&mut conn, ctx, id, RunAction::Read).await?;
         let after = cursor_id(page)?;
         let rows = conn.run_event_list(id, after, page.limit + 1).await?;
-        Ok(Page::from_rows(rows, page.limit, |row| {
-            row.id.uuid().as_bytes().to_vec()
-        }))
+        Ok(Page::from_rows(rows, page.limit, |row| cursor_of(row.id)))
     }
 
     /// The runs of an agent of the caller, newest first.
@@ -246,7 +244,7 @@ impl App {
 }
 
 fn run_page(rows: Vec<Run>, page: &PageQuery) -> Page<Run> {
-    Page::from_rows(rows, page.limit, |row| row.id.uuid().as_bytes().to_vec())
+    Page::from_rows(rows, page.limit, |row| cursor_of(row.id))
 }
 
 fn must_be_live(run: &Run) -> Result<()> {

@@ -1,9 +1,8 @@
 //! Starting, stopping and disabling agents, and agents in meetings.
 
 use meetmind_core::{
-    Agent, AgentId, AgentStatus, Code, Ctx, Error, EventKind, EventTopic, Id, Meeting,
-    MeetingAction, MeetingId, MeetingStatus, Page, PageQuery, Result, Run, RunCounters, RunState,
-    Scope,
+    Agent, AgentId, AgentStatus, Code, Ctx, Error, EventKind, EventTopic, Meeting, MeetingAction,
+    MeetingId, MeetingStatus, Page, PageQuery, Result, Run, RunCounters, RunState, Scope,
 };
 use meetmind_store::MeetingAgentRow;
 use serde_json::json;
@@ -154,7 +153,7 @@ impl App {
             .run_list_of_meeting(meeting_id, before, page.limit + 1)
             .await?;
         Ok(Page::from_rows(rows, page.limit, |row| {
-            row.run.id.uuid().as_bytes().to_vec()
+            crate::meetings::cursor_of(row.run.id)
         }))
     }
 

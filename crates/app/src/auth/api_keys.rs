@@ -6,7 +6,7 @@ use meetmind_core::{
 use serde_json::json;
 
 use super::{digest, hex};
-use crate::meetings::cursor_id;
+use crate::meetings::{cursor_id, cursor_of};
 use crate::{App, AuthorityChange, valid};
 
 /// Keys that one person may have at a time.
@@ -92,9 +92,7 @@ impl App {
         let before = cursor_id(page)?;
         let mut conn = self.store().read().await?;
         let rows = conn.api_key_list(user_id, before, page.limit + 1).await?;
-        Ok(Page::from_rows(rows, page.limit, |row| {
-            row.id.uuid().as_bytes().to_vec()
-        }))
+        Ok(Page::from_rows(rows, page.limit, |row| cursor_of(row.id)))
     }
 
     /// One of the caller's keys.

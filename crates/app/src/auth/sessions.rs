@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::signer::TokenKind;
 use super::{Hash, digest, hex, session_revoked, token_expired, token_invalid};
-use crate::meetings::cursor_id;
+use crate::meetings::{cursor_id, cursor_of};
 use crate::{App, AuthorityChange, Change};
 
 /// Somebody who is signed in, and the tokens of the session.
@@ -239,9 +239,7 @@ impl App {
         let rows = conn
             .session_list(user_id, ctx.now, idle_since, before, page.limit + 1)
             .await?;
-        Ok(Page::from_rows(rows, page.limit, |row| {
-            row.id.uuid().as_bytes().to_vec()
-        }))
+        Ok(Page::from_rows(rows, page.limit, |row| cursor_of(row.id)))
     }
 
     /// Ends one of the caller's sessions.

@@ -15,6 +15,20 @@ const LONGEST: Duration = Duration::from_secs(15 * 60);
 /// After this time without an attempt the count begins anew.
 pub(crate) const QUIET: Duration = Duration::from_secs(15 * 60);
 
+/// As many accounts may fail at their limit before a whole address waits: an office behind one
+/// address signs in at nine, and each attempt counts until it has succeeded.
+const ACCOUNTS_OF_AN_ADDRESS: i64 = 10;
+
+/// After how many failures on a counter waiting begins; `login_attempts` is that of an account.
+fn threshold(key: &str, login_attempts: i64) -> i64 {
+    let attempts = login_attempts.max(1);
+    if key.starts_with("account:") {
+        attempts
+    } else {
+        attempts.saturating_mul(ACCOUNTS_OF_AN_ADDRESS)
+    }
+}
+
 /// The counters that an attempt on `account` counts on. What people typed as an address is not
 /// kept: the key holds its hash.
 fn keys(ctx: &Ctx, account: &str) -> Vec<String> {
@@ -53,7 +67,6 @@ impl App {
     /// # Errors
     /// `TOO_MANY_ATTEMPTS` with `retry_after_s`.
     pub(super) async fn attempt_begin(&self, ctx: &Ctx, account: &str) -> Result<()> {
-        let threshold = self.settings().auth.login_attempts.max(1);
         let mut change = self.change(ctx).await?;
         let mut counters = Vec::new();
         for key in keys(ctx, account) {
@@ -75,6 +88,7 @@ impl App {
             return Err(error.with_details(json!({ "retry_after_s": seconds.max(1) })));
         }
         for (key, found) in counters {
+            let threshold = threshold(&key, self.settings().auth.login_attempts);
             let counted = if found.updated_at.plus(QUIET) < ctx.now {
                 1
             } else {
@@ -102,11 +116,11 @@ impl App {
         ctx: &Ctx,
         account: &str,
     ) -> Result<()> {
-        let threshold = self.settings().auth.login_attempts.max(1);
         for key in keys(ctx, account) {
             if key.starts_with("account:") {
                 change.throttle_delete(&key).await?;
             } else {
+                let threshold = threshold(&key, self.settings().auth.login_attempts);
                 change.throttle_forgive(&key, threshold).await?;
             }
         }

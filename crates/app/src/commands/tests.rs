@@ -92,6 +92,7 @@ async fn type_line(test: &TestApp, who: &Actor, id: MeetingId, text: &str) -> Op
         .command_run(&ctx, &access, &message)
         .await
         .expect("a command")
+        .map(|notice| notice.text)
 }
 
 #[tokio::test]

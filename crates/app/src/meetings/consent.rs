@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use meetmind_core::{
-    Consent, ConsentPolicy, ConsentState, Ctx, Error, EventKind, Id, Meeting, MeetingAction,
-    MeetingId, MeetingRole, Page, PageQuery, ParticipantId, Result, Timestamp,
+    Consent, ConsentPolicy, ConsentState, Ctx, Error, EventKind, Meeting, MeetingAction, MeetingId,
+    MeetingRole, Page, PageQuery, ParticipantId, Result, Timestamp,
 };
 use meetmind_store::Conn;
 use serde::Serialize;
 
 use super::access::meeting_access;
-use super::crud::cursor_id;
+use super::crud::{cursor_id, cursor_of};
 use super::participants::visible_participant;
 use crate::App;
 
@@ -196,9 +196,7 @@ impl App {
         let mut conn = self.store().read().await?;
         meeting_access(&mut conn, ctx, meeting_id, MeetingAction::Manage).await?;
         let rows = conn.consent_list(meeting_id, after, page.limit + 1).await?;
-        Ok(Page::from_rows(rows, page.limit, |row| {
-            row.id.uuid().as_bytes().to_vec()
-        }))
+        Ok(Page::from_rows(rows, page.limit, |row| cursor_of(row.id)))
     }
 }
 

@@ -173,9 +173,7 @@ impl App {
             .await?
             .meeting_list(user_id, filter, before, page.limit + 1)
             .await?;
-        Ok(Page::from_rows(rows, page.limit, |row| {
-            row.id.uuid().as_bytes().to_vec()
-        }))
+        Ok(Page::from_rows(rows, page.limit, |row| cursor_of(row.id)))
     }
 
     /// Changes a meeting. `expected` is the version the caller last saw, when it guards.
@@ -301,12 +299,19 @@ impl App {
 
 /// The id that a page begins after.
 pub(crate) fn cursor_id<T: Id>(page: &PageQuery) -> Result<Option<T>> {
-    match &page.after {
-        None => Ok(None),
-        Some(bytes) => uuid::Uuid::from_slice(bytes)
-            .map(|uuid| Some(T::from_uuid(uuid)))
-            .map_err(|_| Error::new(Code::InvalidCursor, "the cursor was not made by this list")),
-    }
+    let Some(bytes) = &page.after else {
+        return Ok(None);
+    };
+    let uuid = bytes.strip_prefix(T::PREFIX.as_bytes());
+    let uuid = uuid.and_then(|bytes| uuid::Uuid::from_slice(bytes).ok());
+    let wrong = || Error::new(Code::InvalidCursor, "the cursor was not made by this list");
+    uuid.map(|uuid| Some(T::from_uuid(uuid))).ok_or_else(wrong)
+}
+
+/// The cursor behind the row with this id. It says of what kind the rows are, so that another list
+/// does not take it for its own.
+pub(crate) fn cursor_of<T: Id>(id: T) -> Vec<u8> {
+    [T::PREFIX.as_bytes(), id.uuid().as_bytes()].concat()
 }
 
 /// Holds a time zone to the shape of an IANA name; the calendar of whoever reads it knows more.

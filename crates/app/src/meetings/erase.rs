@@ -245,13 +245,16 @@ async fn events_erase(
     }
 }
 
-/// Whether an event holds words of an erased segment: it is about one, or cites one.
+/// Whether an event holds words of an erased segment: it is about one, cites one, or has the
+/// headline of a summary, which is made of all that was said and cites nothing.
 fn carries_words(event: &Event, participant: &str, erased: &HashSet<SegmentId>) -> bool {
     let spoken = matches!(
         event.kind,
         EventKind::SegmentDrafted | EventKind::SegmentFinalized | EventKind::SegmentCorrected
     );
-    (spoken && event.data["participant_id"] == participant) || cites(&event.data, erased)
+    event.kind == EventKind::SummaryUpdated
+        || (spoken && event.data["participant_id"] == participant)
+        || cites(&event.data, erased)
 }
 
 /// Whether an id of an erased segment stands anywhere in a value.

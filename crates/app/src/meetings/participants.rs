@@ -1,7 +1,7 @@
 //! Who is in a meeting: inviting, admitting, roles, muting, removing.
 
 use meetmind_core::{
-    Code, Ctx, Error, EventKind, EventTopic, Id, MeetingAction, MeetingId, MeetingRole, Page,
+    Code, Ctx, Error, EventKind, EventTopic, MeetingAction, MeetingId, MeetingRole, Page,
     PageQuery, Participant, ParticipantId, ParticipantState, Result, UserId, role_allows,
     role_over,
 };
@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::access::{Access, meeting_access};
-use super::crud::cursor_id;
+use super::crud::{cursor_id, cursor_of};
 use crate::{App, AuthorityChange, Change, valid};
 
 /// Who is put on the list.
@@ -92,9 +92,7 @@ impl App {
             conn.participant_list_present(meeting_id, after, limit)
                 .await?
         };
-        Ok(Page::from_rows(rows, page.limit, |row| {
-            row.id.uuid().as_bytes().to_vec()
-        }))
+        Ok(Page::from_rows(rows, page.limit, |row| cursor_of(row.id)))
     }
 
     /// One participant.

@@ -1,9 +1,9 @@
 //! Series: meetings that belong together.
 
-use meetmind_core::{Ctx, Error, Id, Page, PageQuery, Result, Scope, Series, SeriesId, user_may};
+use meetmind_core::{Ctx, Error, Page, PageQuery, Result, Scope, Series, SeriesId, user_may};
 use meetmind_store::Conn;
 
-use super::crud::cursor_id;
+use super::crud::{cursor_id, cursor_of};
 use crate::{App, valid};
 
 impl App {
@@ -35,9 +35,7 @@ impl App {
         let before = cursor_id(page)?;
         let mut conn = self.store().read().await?;
         let rows = conn.series_list(user_id, before, page.limit + 1).await?;
-        Ok(Page::from_rows(rows, page.limit, |row| {
-            row.id.uuid().as_bytes().to_vec()
-        }))
+        Ok(Page::from_rows(rows, page.limit, |row| cursor_of(row.id)))
     }
 
     /// One series that the caller can see.

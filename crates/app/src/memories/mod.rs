@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 pub use saved::{MemoryNew, MemorySaved};
 
-use crate::meetings::cursor_id;
+use crate::meetings::{cursor_id, cursor_of};
 use crate::transcripts::checked_text;
 use crate::{App, Change, valid};
 
@@ -74,9 +74,7 @@ impl App {
             let rows = conn
                 .memory_list(user_id, &filter, ctx.now, before, page.limit + 1)
                 .await?;
-            let page = Page::from_rows(rows, page.limit, |row| {
-                meetmind_core::Id::uuid(row.id).as_bytes().to_vec()
-            });
+            let page = Page::from_rows(rows, page.limit, |row| cursor_of(row.id));
             return Ok(page.map(|memory| MemoryFound {
                 memory,
                 score: None,
@@ -284,9 +282,7 @@ impl App {
         if rows.is_empty() && after.is_none() {
             return Err(Error::not_found("memory"));
         }
-        Ok(Page::from_rows(rows, page.limit, |row| {
-            meetmind_core::Id::uuid(row.id).as_bytes().to_vec()
-        }))
+        Ok(Page::from_rows(rows, page.limit, |row| cursor_of(row.id)))
     }
 
     /// A user's memories that may answer a question, best first.

@@ -3,13 +3,13 @@
 use std::collections::HashSet;
 
 use meetmind_core::{
-    Action, ActionId, ActionStatus, Code, Ctx, Error, EventKind, Id, Marker, MeetingAction,
-    MeetingId, Page, PageQuery, Participant, Result, Scope, SegmentId, Timestamp, UserId, user_may,
+    Action, ActionId, ActionStatus, Code, Ctx, Error, EventKind, Marker, MeetingAction, MeetingId,
+    Page, PageQuery, Participant, Result, Scope, SegmentId, Timestamp, UserId, user_may,
 };
 use meetmind_store::{ActionFilter, Conn};
 
 use super::item_text;
-use crate::meetings::{cursor_id, meeting_access, words_access};
+use crate::meetings::{cursor_id, cursor_of, meeting_access, words_access};
 use crate::{App, valid};
 
 /// Segments that a person may cite for one item.
@@ -89,9 +89,7 @@ impl App {
         let rows = conn
             .action_list(meeting_id, status, cursor_id(page)?, page.limit + 1)
             .await?;
-        Ok(Page::from_rows(rows, page.limit, |row| {
-            row.id.uuid().as_bytes().to_vec()
-        }))
+        Ok(Page::from_rows(rows, page.limit, |row| cursor_of(row.id)))
     }
 
     /// Actions of the caller's meetings, newest first.
@@ -123,9 +121,7 @@ impl App {
             .await?
             .action_search(user_id, &filter, cursor_id(page)?, page.limit + 1)
             .await?;
-        Ok(Page::from_rows(rows, page.limit, |row| {
-            row.id.uuid().as_bytes().to_vec()
-        }))
+        Ok(Page::from_rows(rows, page.limit, |row| cursor_of(row.id)))
     }
 
     /// One action.

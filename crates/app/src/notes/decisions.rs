@@ -2,7 +2,7 @@
 
 use meetmind_ai::local;
 use meetmind_core::{
-    Actor, Code, Ctx, Decision, DecisionId, DecisionStatus, Error, EventKind, Id, Marker, Meeting,
+    Actor, Code, Ctx, Decision, DecisionId, DecisionStatus, Error, EventKind, Marker, Meeting,
     MeetingAction, MeetingId, Page, PageQuery, Result, Scope, SegmentId, SeriesId, user_may,
 };
 use meetmind_store::{Conn, DecisionFilter};
@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::actions::{changed_since, checked_segments};
 use super::item_text;
 use super::similar::likeness;
-use crate::meetings::{cursor_id, meeting_access, words_access};
+use crate::meetings::{cursor_id, cursor_of, meeting_access, words_access};
 use crate::{App, Change};
 
 /// Decisions that one may replace at once.
@@ -83,7 +83,7 @@ impl App {
         let rows = conn
             .decision_list(meeting_id, status, cursor_id(page)?, page.limit + 1)
             .await?;
-        let page = Page::from_rows(rows, page.limit, |row| row.id.uuid().as_bytes().to_vec());
+        let page = Page::from_rows(rows, page.limit, |row| cursor_of(row.id));
         views(&mut conn, ctx, page, Some(&access.meeting)).await
     }
 
@@ -102,7 +102,7 @@ impl App {
         let rows = conn
             .decision_search(user_id, filter, cursor_id(page)?, page.limit + 1)
             .await?;
-        let page = Page::from_rows(rows, page.limit, |row| row.id.uuid().as_bytes().to_vec());
+        let page = Page::from_rows(rows, page.limit, |row| cursor_of(row.id));
         views(&mut conn, ctx, page, None).await
     }
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::DERIVED_MAX;
-use crate::meetings::{cursor_id, meeting_access, words_access};
+use crate::meetings::{cursor_id, cursor_of, meeting_access, words_access};
 use crate::{Access, App, valid};
 
 /// Which way to go through the topics.
@@ -77,9 +77,7 @@ impl App {
                 page.limit + 1,
             )
             .await?;
-        Ok(Page::from_rows(rows, page.limit, |row| {
-            row.id.uuid().as_bytes().to_vec()
-        }))
+        Ok(Page::from_rows(rows, page.limit, |row| cursor_of(row.id)))
     }
 
     /// Gives a topic another label; later passes keep it.

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use livekit_protocol::CreateRoomRequest;
 use meetmind_core::{Code, Error, MeetingId, ParticipantId, ParticipantState, Result};
-use meetmind_media::driver::DriverConfig;
+use meetmind_media::driver::{DriverConfig, RelayHandle};
 use meetmind_media::service::{
     self, DispatchCall, HttpAnswer, HttpRequest, RoomAnswer, RoomCall, TwirpError,
 };
@@ -102,8 +102,16 @@ impl App {
         })
     }
 
-    /// The key pair that this instance made for itself; it is made on the first start.
-    async fn own_key_pair(&self) -> Result<(String, String)> {
+    /// Where clients of the server inside connect, for whoever signs tokens with its key pair.
+    pub fn rooms_url(&self) -> String {
+        socket_url(&self.settings().public_url)
+    }
+
+    /// The key pair that this instance made for itself; it is made when it is first asked for.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn own_key_pair(&self) -> Result<(String, String)> {
         const NAME: &str = "livekit_key_pair";
         if let Some(stored) = self.store().instance_get(NAME).await?
             && let Some((key, secret)) = stored.split_once(' ')
@@ -269,11 +277,19 @@ impl Rooms {
             texts.join(", ")
         };
         let (udp, tcp) = (list(self.server.udp()), list(self.server.tcp()));
-        if tcp.is_empty() {
-            format!("udp {udp}")
-        } else {
-            format!("udp {udp} · tcp {tcp}")
+        let mut text = format!("udp {udp}");
+        if !tcp.is_empty() {
+            text += &format!(" · tcp {tcp}");
         }
+        if let Some((_, port)) = self.server.relay() {
+            text += &format!(" · turn udp port {port}");
+        }
+        text
+    }
+
+    /// The TURN relay inside, which takes streams; none when it is off.
+    pub fn relay(&self) -> Option<RelayHandle> {
+        self.server.relay().map(|relay| relay.0)
     }
 
     /// Tells every client to come back, then ends the threads; waits no longer than `within`.

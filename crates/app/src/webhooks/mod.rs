@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use meetmind_core::{
     Actor, Code, Ctx, Delivery, DeliveryAttempt, DeliveryId, DeliveryStatus, Error, EventKind,
-    EventTopic, Id, Page, PageQuery, Result, Scope, Webhook, WebhookId, event_scope, scope_check,
+    EventTopic, Page, PageQuery, Result, Scope, Webhook, WebhookId, event_scope, scope_check,
     user_may,
 };
 use serde_json::json;
@@ -16,7 +16,7 @@ pub(crate) use fan_out::State;
 
 use crate::App;
 use crate::jobs::Lane;
-use crate::meetings::cursor_id;
+use crate::meetings::{cursor_id, cursor_of};
 
 /// Webhooks that one user may have.
 const WEBHOOKS_PER_USER: i64 = 50;
@@ -103,9 +103,7 @@ impl App {
         let before = cursor_id(page)?;
         let mut conn = self.store().read().await?;
         let rows = conn.webhook_list(user_id, before, page.limit + 1).await?;
-        Ok(Page::from_rows(rows, page.limit, |row| {
-            row.id.uuid().as_bytes().to_vec()
-        }))
+        Ok(Page::from_rows(rows, page.limit, |row| cursor_of(row.id)))
     }
 
     /// Changes a webhook. Switching it on forgets that it failed. A key needs the scopes for
@@ -223,9 +221,7 @@ impl App {
             .delivery_list(webhook_id, before, page.limit + 1)
             .await?;
         let rows = rows.into_iter().map(|row| shown(&ctx.actor, row)).collect();
-        Ok(Page::from_rows(rows, page.limit, |row| {
-            row.id.uuid().as_bytes().to_vec()
-        }))
+        Ok(Page::from_rows(rows, page.limit, |row| cursor_of(row.id)))
     }
 
     /// One delivery with its tries, newest first.

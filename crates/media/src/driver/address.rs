@@ -63,6 +63,22 @@ pub(crate) fn interfaces() -> Result<Vec<Interface>, DriverError> {
     Ok(found)
 }
 
+/// This machine's addresses that others on its networks can reach, IPv4 first; without loopback and
+/// addresses of one link only.
+///
+/// # Errors
+/// The interfaces cannot be read.
+pub fn host_addresses() -> Result<Vec<IpAddr>, DriverError> {
+    let mut found: Vec<IpAddr> = interfaces()?
+        .iter()
+        .filter(|interface| usable(interface))
+        .map(|interface| interface.address)
+        .collect();
+    found.sort_by_key(IpAddr::is_ipv6);
+    dedup(&mut found);
+    Ok(found)
+}
+
 /// Decides what to bind and advertise. A wildcard becomes the addresses of its family one by one: a
 /// socket per address answers from the address that was asked, which a wildcard socket on a host with
 /// several addresses does not.

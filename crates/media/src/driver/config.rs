@@ -2,7 +2,9 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use crate::turn::TurnSecret;
 
 /// The driver's settings.
 #[derive(Clone, Debug)]
@@ -29,6 +31,27 @@ pub struct DriverConfig {
     pub inbox_bytes: usize,
     /// Limits of ICE-TCP.
     pub tcp: TcpLimits,
+    /// The TURN relay; `None` leaves it out.
+    pub turn: Option<TurnConfig>,
+}
+
+/// How the relay is set up.
+#[derive(Clone, Debug)]
+pub struct TurnConfig {
+    /// Its UDP port on the addresses of the media; `0` picks a free one.
+    pub udp_port: u16,
+    /// Under which name clients find it; empty: by the addresses of the media.
+    pub host: String,
+    /// Where it also takes streams, as a URL of RFC 7065 (`turns:…?transport=tcp`); empty: nowhere.
+    pub stream_url: String,
+    /// How long credentials open new allocations.
+    pub ttl: Duration,
+    /// What credentials are made of.
+    pub secret: TurnSecret,
+    /// The moment that `started_s` names.
+    pub started: Instant,
+    /// Seconds since 1970: credentials end by it.
+    pub started_s: u64,
 }
 
 impl Default for DriverConfig {
@@ -44,6 +67,7 @@ impl Default for DriverConfig {
             command_queue: 4096,
             inbox_bytes: 4 << 20,
             tcp: TcpLimits::default(),
+            turn: None,
         }
     }
 }

@@ -8,6 +8,7 @@ use tokio::io::unix::AsyncFd;
 use super::demux::{Change, Demux};
 use super::link::Link;
 use super::outbox::Outbox;
+use super::relay::RelayPort;
 use super::udp::{BATCH, Sender, Tally};
 
 /// A shard's socket, with the reactor when the shard reads it.
@@ -29,6 +30,9 @@ impl Port {
 pub(crate) struct Egress {
     pub(crate) outbox: Outbox,
     pub(crate) ports: Vec<(std::net::SocketAddr, Port)>,
+    /// Where packets for relayed addresses go.
+    relay: Option<Arc<RelayPort>>,
+    relayed: Vec<u8>,
     demux: Arc<Demux>,
     link: Arc<Link>,
     sender: Sender,
@@ -39,6 +43,7 @@ pub(crate) struct Egress {
 impl Egress {
     pub(crate) fn new(
         ports: Vec<(std::net::SocketAddr, Port)>,
+        relay: Option<Arc<RelayPort>>,
         demux: Arc<Demux>,
         link: Arc<Link>,
     ) -> Egress {
@@ -46,6 +51,8 @@ impl Egress {
         Egress {
             outbox: Outbox::new(),
             ports,
+            relay,
+            relayed: Vec::new(),
             demux,
             link,
             sender: Sender::new(),
@@ -90,6 +97,18 @@ impl Egress {
         let mut connections = None;
         for (index, datagram) in (0_u32..).zip(queued) {
             let path = &datagram.path;
+            if let Some(relay) = &self.relay
+                && relay.is_relayed(&path.remote)
+            {
+                let packet = &bytes[datagram.range.clone()];
+                if relay.deliver(path, packet, &mut self.relayed) {
+                    tally.packets += 1;
+                    tally.bytes += packet.len() as u64;
+                } else {
+                    no_route += 1;
+                }
+                continue;
+            }
             match path.protocol {
                 Protocol::Udp => {
                     let same_family = |(shown, _): &(std::net::SocketAddr, Port)| {

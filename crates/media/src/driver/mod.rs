@@ -19,6 +19,7 @@ mod egress;
 mod inbox;
 mod link;
 mod outbox;
+mod relay;
 mod shard;
 mod stats;
 mod stun;
@@ -36,19 +37,21 @@ use str0m::net::Protocol;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Notify;
 
-pub use self::address::HostCandidate;
-pub use self::config::{DriverConfig, DriverError, PortSharing, TcpLimits};
+pub use self::address::{HostCandidate, host_addresses};
+pub use self::config::{DriverConfig, DriverError, PortSharing, TcpLimits, TurnConfig};
 pub use self::demux::Path;
 #[cfg(test)]
 pub(crate) use self::demux::Verdict as DemuxVerdict;
 pub use self::inbox::CommandError;
 pub use self::outbox::Outbox;
+pub use self::relay::RelayHandle;
 pub use self::shard::ShardHandle;
 pub use self::stats::{Drops, ShardStats};
 
 pub(crate) use self::demux::Demux;
 use self::inbox::Commands;
 use self::link::Link;
+use self::relay::RelayPort;
 use self::shard::Shard;
 use self::udp::UdpPort;
 
@@ -102,6 +105,8 @@ pub struct Driver<C> {
     threads: Vec<Running>,
     candidates: Vec<HostCandidate>,
     stop_listening: Arc<Notify>,
+    stop_relaying: Arc<Notify>,
+    relay: Option<(RelayHandle, u16)>,
 }
 
 /// A thread, with the word that it is done.
@@ -176,6 +181,12 @@ impl<C: Send + 'static> Driver<C> {
             threads: Vec::new(),
             candidates,
             stop_listening: Arc::new(Notify::new()),
+            stop_relaying: Arc::new(Notify::new()),
+            relay: None,
+        };
+        let relay = match &config.turn {
+            Some(turn) => Some(driver.spawn_relay(turn, &plan, (links.clone(), demux.clone()))?),
+            None => None,
         };
         for ((runtime, link), ports) in runtimes.into_iter().zip(links.iter()).zip(sockets) {
             let commands = Arc::new(Commands::new(config.command_queue));
@@ -190,7 +201,7 @@ impl<C: Send + 'static> Driver<C> {
                 machine,
                 handle,
                 (links.clone(), demux.clone()),
-                ports,
+                (ports, relay.clone()),
             )?;
         }
         if let Some((_, bound)) = listeners {
@@ -211,17 +222,44 @@ impl<C: Send + 'static> Driver<C> {
         Ok(driver)
     }
 
+    fn spawn_relay(
+        &mut self,
+        config: &TurnConfig,
+        plan: &address::Plan,
+        ways: (Arc<[Arc<Link>]>, Arc<Demux>),
+    ) -> Result<Arc<RelayPort>, DriverError> {
+        let addresses: Vec<_> = plan.bound.iter().map(|it| it.bind).collect();
+        let (udp_port, sockets) = relay::bind(&addresses, config.udp_port)?;
+        let runtime = runtime().map_err(DriverError::Thread)?;
+        let peers = self
+            .candidates
+            .iter()
+            .filter(|candidate| candidate.protocol == Protocol::Udp)
+            .map(|candidate| candidate.address)
+            .collect();
+        let port = RelayPort::new(config, peers, sockets, ways, runtime.handle().clone());
+        self.relay = Some((port.handle(), udp_port));
+        let (running, stop) = (port.clone(), self.stop_relaying.clone());
+        self.spawn("media-turn".to_owned(), None, move || {
+            if let Err(error) = runtime.block_on(running.run(stop)) {
+                tracing::error!(%error, "the TURN relay cannot watch its sockets");
+            }
+        })?;
+        Ok(port)
+    }
+
     fn spawn_shard<M: Machine<Command = C>>(
         &mut self,
         runtime: Runtime,
         machine: M,
         handle: ShardHandle<C>,
         (links, demux): (Arc<[Arc<Link>]>, Arc<Demux>),
-        ports: Vec<UdpPort>,
+        (ports, relay): (Vec<UdpPort>, Option<Arc<RelayPort>>),
     ) -> Result<(), DriverError> {
         let index = handle.link.index;
         self.spawn(format!("media-{index}"), Some(index), move || {
-            if let Err(error) = runtime.block_on(Shard::run(machine, handle, links, demux, ports)) {
+            let ways = (ports, relay);
+            if let Err(error) = runtime.block_on(Shard::run(machine, handle, links, demux, ways)) {
                 tracing::error!(shard = index, %error, "a media shard cannot watch its sockets");
             }
         })
@@ -261,6 +299,12 @@ impl<C> Driver<C> {
         &self.candidates
     }
 
+    /// The relay and its UDP port, when it is on.
+    #[must_use]
+    pub fn relay(&self) -> Option<(RelayHandle, u16)> {
+        self.relay.clone()
+    }
+
     /// Stops: no new connections, queued commands are worked off, what they put out is sent. Returns when
     /// all threads have ended or `within` is over. Blocks; call it where that is allowed.
     ///
@@ -287,6 +331,7 @@ impl<C> Driver<C> {
 
     fn signal(&self) {
         self.stop_listening.notify_one();
+        self.stop_relaying.notify_one();
         for shard in &self.shards {
             shard.link.stop();
         }

@@ -15,6 +15,7 @@ use super::demux::{Demux, Path, Verdict};
 use super::egress::{Egress, Port};
 use super::inbox::{CommandError, Commands, Parcel};
 use super::link::Link;
+use super::relay::RelayPort;
 use super::stats::ShardStats;
 use super::udp::{BATCH, Receiver, UdpPort};
 use super::{Datagram, Machine};
@@ -120,7 +121,7 @@ impl<M: Machine> Shard<M> {
         handle: ShardHandle<M::Command>,
         links: Arc<[Arc<Link>]>,
         demux: Arc<Demux>,
-        ports: Vec<UdpPort>,
+        (ports, relay): (Vec<UdpPort>, Option<Arc<RelayPort>>),
     ) -> std::io::Result<()> {
         let ShardHandle { link, commands } = handle;
         let _closing = Closing(commands.clone(), link.clone());
@@ -136,7 +137,7 @@ impl<M: Machine> Shard<M> {
         let mut shard = Shard {
             machine,
             commands,
-            egress: Egress::new(opened, demux.clone(), link.clone()),
+            egress: Egress::new(opened, relay, demux.clone(), link.clone()),
             receiver: Receiver::new(),
             own: Vec::with_capacity(BATCH),
             onward: links.iter().map(|_| Parcel::default()).collect(),

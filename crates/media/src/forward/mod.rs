@@ -29,3 +29,5 @@ pub use keyframes::KeyframeThrottle;
 pub use layers::{LayerIndex, Layers, Wish};
 pub use quality::{TrackScore, Window, WorstScore};
 pub use speakers::Speakers;
+
+pub(crate) use rewrite::Vp8Header;

@@ -123,7 +123,7 @@ impl Room {
             participant: Some(own),
             other_participants: self.describe_participants(),
             server_version: step.settings.server.version.clone(),
-            ice_servers: step.settings.ice_servers.clone(),
+            ice_servers: step.settings.ice_servers(participant.sid(), now),
             subscriber_primary: !single,
             client_configuration: Some(proto::ClientConfiguration::default()),
             ping_timeout: PING_TIMEOUT_S,
@@ -196,7 +196,7 @@ impl Room {
         participant.last_signal_at = step.now;
         // `reconnect` must be the first message; the whole state follows, since anything may have been missed.
         participant.send(Message::Reconnect(proto::ReconnectResponse {
-            ice_servers: step.settings.ice_servers.clone(),
+            ice_servers: step.settings.ice_servers(participant.sid(), step.now),
             client_configuration: Some(proto::ClientConfiguration::default()),
             server_info: Some(step.settings.server.clone()),
             last_message_seq: 0,

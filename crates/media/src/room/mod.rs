@@ -43,6 +43,7 @@ use crate::driver::{Datagram, Outbox};
 use crate::forward::Speakers;
 use crate::peer::{ConnectionKey, ConnectionRole, TrackKey, Transport};
 use crate::token::ApiKey;
+use crate::turn::TurnOffer;
 use participant::Participant;
 use track::Track;
 
@@ -52,6 +53,8 @@ pub(crate) struct Settings {
     pub(crate) transport: Transport,
     pub(crate) server: proto::ServerInfo,
     pub(crate) ice_servers: Vec<proto::IceServer>,
+    /// The relay, when it is on.
+    pub(crate) turn: Option<Arc<TurnOffer>>,
     /// Signs the tokens with which a client resumes after its own has run out.
     pub(crate) key: ApiKey,
     /// How long a room nobody joined stays, and one that everybody left.
@@ -71,6 +74,13 @@ impl Settings {
         let (base, wall) = self.epoch;
         let passed = at.saturating_duration_since(base).as_millis();
         wall.saturating_add(i64::try_from(passed).unwrap_or(i64::MAX))
+    }
+
+    /// The STUN and TURN servers for one participant, with credentials of its own.
+    pub(crate) fn ice_servers(&self, sid: &str, at: Instant) -> Vec<proto::IceServer> {
+        let turn = self.turn.iter();
+        let turn = turn.map(|turn| turn.server(sid, self.wall_ms(at)));
+        self.ice_servers.iter().cloned().chain(turn).collect()
     }
 }
 

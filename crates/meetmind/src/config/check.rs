@@ -3,12 +3,13 @@
 use anyhow::{Result, bail, ensure};
 use url::Url;
 
-use super::Config;
+use super::{Config, TlsMode};
 
 impl Config {
     /// Checks the values and how they go together, and collects the notes.
     pub(super) fn check(&mut self) -> Result<()> {
         self.check_addresses()?;
+        self.check_tls()?;
         self.check_database()?;
         self.check_livekit()?;
         self.check_supabase()?;
@@ -26,6 +27,35 @@ impl Config {
             );
         }
         self.server().check().map_err(anyhow::Error::msg)
+    }
+
+    fn check_tls(&mut self) -> Result<()> {
+        let tls = &self.tls;
+        match (tls.cert.is_empty(), tls.key.is_empty()) {
+            (true, false) => bail!("tls.key is set without tls.cert: set both, or neither"),
+            (false, true) => bail!("tls.cert is set without tls.key: set both, or neither"),
+            (true, true) => ensure!(
+                tls.mode != TlsMode::Files,
+                "tls.mode is files, but tls.cert and tls.key name none"
+            ),
+            (false, false) => ensure!(
+                tls.mode != TlsMode::SelfSigned,
+                "tls.mode is self-signed, so tls.cert and tls.key have no place: leave them out"
+            ),
+        }
+        let mode = self.tls_mode();
+        ensure!(
+            mode == TlsMode::Off || !self.public_url.starts_with("http://"),
+            "public_url begins with http://, but the port speaks HTTPS (tls.mode): write https://"
+        );
+        if mode == TlsMode::SelfSigned && self.listen.ip().is_loopback() {
+            self.notes.push(format!(
+                "tls.mode is self-signed, but {} is reached from this machine only: listen on 0.0.0.0:{} for the local network",
+                self.listen,
+                self.listen.port()
+            ));
+        }
+        Ok(())
     }
 
     fn check_database(&mut self) -> Result<()> {
@@ -278,7 +308,7 @@ mod tests {
     #[test]
     fn what_fits_no_mode_is_refused_in_one_line_that_names_it() {
         let wss = ("LIVEKIT_URL", "wss://x.example");
-        let cases: [(&[(&str, &str)], &str); 10] = [
+        let cases: [(&[(&str, &str)], &str); 15] = [
             (&[wss], "LIVEKIT_API_KEY"),
             (&[wss, ("LIVEKIT_API_KEY", "k")], "LIVEKIT_API_SECRET"),
             (&[("LIVEKIT_API_SECRET", "s3cret")], "LIVEKIT_API_KEY"),
@@ -300,6 +330,24 @@ mod tests {
             (
                 &[("MEETMIND_TRUSTED_PROXIES", "10.0.0.0/99")],
                 "trusted_proxies",
+            ),
+            (&[("MEETMIND_TLS_CERT", "s3cret.pem")], "tls.key"),
+            (&[("MEETMIND_TLS_KEY", "s3cret.pem")], "tls.cert"),
+            (&[("MEETMIND_TLS_MODE", "files")], "tls.cert"),
+            (
+                &[
+                    ("MEETMIND_TLS_MODE", "self-signed"),
+                    ("MEETMIND_TLS_CERT", "a"),
+                    ("MEETMIND_TLS_KEY", "b"),
+                ],
+                "tls.cert",
+            ),
+            (
+                &[
+                    ("MEETMIND_TLS_MODE", "self-signed"),
+                    ("MEETMIND_PUBLIC_URL", "http://meet.example"),
+                ],
+                "https://",
             ),
             (
                 &[("MEETMIND_AUTH_PASSWORD_MIN_LENGTH", "4")],
@@ -339,7 +387,7 @@ mod tests {
         let pair =
             |secret| from_variables(&[("LIVEKIT_API_KEY", "k"), ("LIVEKIT_API_SECRET", secret)]);
         let config = pair("a secret of at least thirty-two bytes").expect("a mode");
-        assert!(config.livekit_pair().is_some() && config.media_driver().is_some());
+        assert!(config.livekit_pair().is_some() && config.media_driver(config.listen).is_some());
         let error = pair("short").expect_err("too short");
         assert!(error.to_string().contains("LIVEKIT_API_SECRET"), "{error}");
     }

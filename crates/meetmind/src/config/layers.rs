@@ -107,7 +107,8 @@ impl fmt::Display for Origin {
             Origin::File(path) => write!(f, "{}", path.display()),
             Origin::Dotenv(name) => write!(f, "{name} in .env"),
             Origin::Variable(name) => f.write_str(name),
-            Origin::Flag(key) => write!(f, "--{}", key.replace('_', "-")),
+            Origin::Flag("tls.mode") => f.write_str("--tls"),
+            Origin::Flag(key) => write!(f, "--{}", key.replace(['_', '.'], "-")),
         }
     }
 }

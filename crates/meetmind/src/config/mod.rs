@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use meetmind_media::driver::TurnConfig;
+use meetmind_media::turn::TurnSecret;
 use serde::Deserialize;
 
 pub(crate) use layers::Sources;
@@ -32,10 +34,12 @@ pub(crate) struct Config {
     pub(crate) trusted_proxies: Vec<String>,
     pub(crate) metrics_token: String,
     pub(crate) http: Http,
+    pub(crate) tls: TlsSettings,
     pub(crate) database: Database,
     pub(crate) auth: Auth,
     pub(crate) livekit: LiveKit,
     pub(crate) media: Media,
+    pub(crate) turn: Turn,
     pub(crate) supabase: Supabase,
     pub(crate) providers: Providers,
     pub(crate) agents: Agents,
@@ -61,6 +65,32 @@ pub(crate) struct Http {
     pub(crate) body_limit_bytes: usize,
     pub(crate) max_connections: usize,
     pub(crate) header_timeout_s: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TlsSettings {
+    pub(crate) mode: TlsMode,
+    pub(crate) cert: String,
+    pub(crate) key: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum TlsMode {
+    Auto,
+    Off,
+    Files,
+    SelfSigned,
+}
+
+/// Where certificate and key lie.
+#[derive(Debug, Clone)]
+pub(crate) struct TlsFiles {
+    pub(crate) cert: PathBuf,
+    pub(crate) key: PathBuf,
+    /// They are ours to make.
+    pub(crate) self_signed: bool,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -115,6 +145,14 @@ pub(crate) struct Media {
     pub(crate) tcp_port: u16,
     pub(crate) advertise: Vec<std::net::IpAddr>,
     pub(crate) threads: usize,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Turn {
+    pub(crate) enabled: bool,
+    pub(crate) udp_port: u16,
+    pub(crate) host: String,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -177,6 +215,8 @@ pub(crate) struct Outbound {
 }
 
 const DAY: u64 = 86_400;
+/// Browsers ask the relay again when their network changes in the middle of a meeting.
+const TURN_TTL: Duration = Duration::from_secs(4 * 3_600);
 
 impl Config {
     /// Reads all layers, and fails with a line that names what is wrong.
@@ -283,8 +323,48 @@ impl Config {
         }
     }
 
-    /// The ports of the LiveKit server inside; none when another server is configured.
-    pub(crate) fn media_driver(&self) -> Option<meetmind_media::driver::DriverConfig> {
+    /// The TURN relay, when it is on; `listen` is where the server really listens.
+    fn turn_config(&self, listen: std::net::SocketAddr) -> Option<TurnConfig> {
+        use meetmind_app::{Clock as _, Entropy, SystemClock};
+        if !self.turn.enabled {
+            return None;
+        }
+        let public = url::Url::parse(&self.public_url(listen)).ok();
+        let host = if self.turn.host.is_empty() {
+            public.as_ref()?.host_str()?.to_owned()
+        } else {
+            self.turn.host.clone()
+        };
+        // Over TLS it shares the port for pages: what comes is told apart by its first byte. No client
+        // takes a certificate for it that nobody vouches for.
+        let stream_url = match self.tls_mode() {
+            TlsMode::Files => format!("turns:{host}:{}?transport=tcp", listen.port()),
+            TlsMode::Auto | TlsMode::Off | TlsMode::SelfSigned => {
+                format!("turn:{host}:{}?transport=tcp", listen.port())
+            }
+        };
+        Some(TurnConfig {
+            udp_port: if self.listen.port() == 0 {
+                0
+            } else {
+                self.turn.udp_port
+            },
+            host: self.turn.host.clone(),
+            stream_url,
+            ttl: TURN_TTL,
+            // A restart ends all allocations anyway, and clients get new credentials with it.
+            secret: TurnSecret::new(&Entropy::system().bytes::<32>()),
+            started: std::time::Instant::now(),
+            started_s: u64::try_from(SystemClock.now().seconds()).unwrap_or(0),
+        })
+    }
+
+    /// The ports of the LiveKit server inside; none when another server is configured. `listen` is where
+    /// the server really listens.
+    pub(crate) fn media_driver(
+        &self,
+        listen: std::net::SocketAddr,
+    ) -> Option<meetmind_media::driver::DriverConfig> {
         if !self.livekit.url.is_empty() {
             return None;
         }
@@ -302,11 +382,22 @@ impl Config {
             udp_port: port(self.media.udp_port),
             tcp_port: Some(port(self.media.tcp_port)),
             shards: self.media.threads,
+            turn: self.turn_config(listen),
             ..meetmind_media::driver::DriverConfig::default()
         })
     }
 
-    /// The operator's own key pair for the server inside.
+    /// The LiveKit server used instead of the one inside, and its key pair.
+    pub(crate) fn livekit_cluster(&self) -> Option<(String, (String, String))> {
+        let LiveKit {
+            url,
+            api_key,
+            api_secret,
+        } = &self.livekit;
+        (!url.is_empty()).then(|| (url.clone(), (api_key.clone(), api_secret.clone())))
+    }
+
+    /// The key pair that the server inside is told to use.
     pub(crate) fn livekit_pair(&self) -> Option<(String, String)> {
         let LiveKit {
             api_key,
@@ -316,6 +407,32 @@ impl Config {
         (!api_key.is_empty()).then(|| (api_key.clone(), api_secret.clone()))
     }
 
+    /// Which kind of TLS the port speaks; never `Auto`.
+    pub(crate) fn tls_mode(&self) -> TlsMode {
+        match self.tls.mode {
+            TlsMode::Auto if self.tls.cert.is_empty() => TlsMode::Off,
+            TlsMode::Auto => TlsMode::Files,
+            mode => mode,
+        }
+    }
+
+    /// Where certificate and key lie; none when the port speaks plain HTTP.
+    pub(crate) fn tls_files(&self, data_dir: &Path) -> Option<TlsFiles> {
+        match self.tls_mode() {
+            TlsMode::Auto | TlsMode::Off => None,
+            TlsMode::Files => Some(TlsFiles {
+                cert: PathBuf::from(&self.tls.cert),
+                key: PathBuf::from(&self.tls.key),
+                self_signed: false,
+            }),
+            TlsMode::SelfSigned => Some(TlsFiles {
+                cert: data_dir.join("tls-cert.pem"),
+                key: data_dir.join("tls-key.pem"),
+                self_signed: true,
+            }),
+        }
+    }
+
     /// What the wires need.
     pub(crate) fn server(&self) -> meetmind_server::Settings {
         meetmind_server::Settings {
@@ -323,6 +440,8 @@ impl Config {
             cors_origins: self.cors_origins.clone(),
             trusted_proxies: self.trusted_proxies.clone(),
             metrics_token: Some(self.metrics_token.clone()).filter(|token| !token.is_empty()),
+            // A browser that once took a self-signed certificate would not let a person past the next.
+            strict_transport: self.tls_mode() != TlsMode::SelfSigned,
         }
     }
 
@@ -331,7 +450,12 @@ impl Config {
         if !self.public_url.is_empty() {
             return self.public_url.trim_end_matches('/').to_owned();
         }
-        format!("http://{}", reachable(listen))
+        match self.tls_mode() {
+            TlsMode::Off | TlsMode::Auto => format!("http://{}", reachable(listen)),
+            TlsMode::Files => format!("https://{}", reachable(listen)),
+            // For the local network: links have to work on other machines of it.
+            TlsMode::SelfSigned => format!("https://{}", on_network(listen)),
+        }
     }
 }
 
@@ -344,6 +468,16 @@ pub(crate) fn reachable(listen: std::net::SocketAddr) -> std::net::SocketAddr {
         ip => ip,
     };
     std::net::SocketAddr::new(ip, listen.port())
+}
+
+/// The same, but "every interface" becomes this machine's address on the network, if it has one.
+fn on_network(listen: std::net::SocketAddr) -> std::net::SocketAddr {
+    let own = meetmind_media::driver::host_addresses().unwrap_or_default();
+    let same_family = |ip: &&std::net::IpAddr| ip.is_ipv4() == listen.ip().is_ipv4();
+    match own.iter().find(same_family) {
+        Some(ip) if listen.ip().is_unspecified() => std::net::SocketAddr::new(*ip, listen.port()),
+        _ => reachable(listen),
+    }
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 mod http;
 mod measure;
+mod media;
 mod process;
 
 use std::process::ExitCode;
@@ -11,7 +12,7 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use crate::api::{Api, text};
-use crate::cli::LoadtestArgs;
+use crate::cli::{LoadtestArgs, LoadtestCommand};
 use http::Load;
 use process::Serving;
 
@@ -38,7 +39,10 @@ impl Line {
 }
 
 /// Runs every measurement and prints the table.
-pub(crate) async fn loadtest(args: LoadtestArgs) -> Result<ExitCode> {
+pub(crate) async fn loadtest(mut args: LoadtestArgs) -> Result<ExitCode> {
+    if let Some(LoadtestCommand::Media(args)) = args.command.take() {
+        return media::media(*args).await;
+    }
     crate::serve::raise_file_limit();
     let folder = process::Folder::new()?;
     let mut lines = Vec::new();

@@ -25,6 +25,10 @@ impl Folder {
         crate::data_dir::make(&folder)?;
         Ok(Self(folder))
     }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
 }
 
 impl Drop for Folder {

@@ -3,5 +3,6 @@
 mod backup;
 mod config;
 mod crash;
+mod network;
 mod program;
 mod serve;

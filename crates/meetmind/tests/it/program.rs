@@ -66,7 +66,8 @@ impl Serving {
         // Read on beside the test, so that the program never waits for the pipe.
         std::thread::spawn(move || std::io::copy(&mut reader, &mut std::io::sink()));
         let address = lines[0]
-            .strip_prefix("listening on http://")
+            .strip_prefix("listening on http")
+            .and_then(|rest| rest.trim_start_matches('s').strip_prefix("://"))
             .unwrap_or_else(|| {
                 let log = std::fs::read_to_string(folder.join("log")).unwrap_or_default();
                 panic!("the first line is `{}`; the log: {log}", lines[0])

@@ -52,39 +52,44 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
-    let mut reader = serde_json::Deserializer::from_slice(bytes);
-    let value = T::deserialize(Strict(&mut reader)).and_then(|value| reader.end().map(|()| value));
+    // Before all: serde looks only into the texts of fields that it knows.
+    let text = std::str::from_utf8(bytes)
+        .map_err(|_| Error::new(Code::InvalidJson, "the body is not UTF-8"))?;
+    let mut reader = serde_json::Deserializer::from_str(text);
+    let mut track = serde_path_to_error::Track::new();
+    let tracked = serde_path_to_error::Deserializer::new(&mut reader, &mut track);
+    let value = T::deserialize(Strict(tracked)).and_then(|value| reader.end().map(|()| value));
     value.map_err(|error| {
         use serde_json::error::Category;
+        let path = track.path().to_string();
+        let path = if path == "." { String::new() } else { path };
         // For a number where a word of a list belongs serde says that the JSON is broken.
-        let is_json = || {
-            let text = std::str::from_utf8(bytes).ok();
-            text.is_some_and(|text| serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok())
-        };
+        let is_json = || serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
         match error.classify() {
             Category::Syntax if is_json() => {
-                let message = format!(
-                    "a value of another type is expected at line {}, column {}",
-                    error.line(),
-                    error.column()
-                );
+                let message = format!("`{path}` has a value of another type than is expected");
                 Error::new(Code::ValidationFailed, message.clone())
-                    .with_details(serde_json::json!([{ "field": "", "message": message }]))
+                    .with_details(serde_json::json!([{ "field": path, "message": message }]))
             }
             Category::Data => {
                 let text = error.to_string();
                 // serde names the field between back-quotes; the place in the text is no use to the caller.
-                let message = text
-                    .split(" at line ")
-                    .next()
-                    .unwrap_or_default()
-                    .to_owned();
-                let field = message
+                let message = text.split(" at line ").next().unwrap_or_default();
+                // Our types' names mean nothing to the caller.
+                let message = match message.split_once("expected struct ") {
+                    Some((before, _)) => format!("{before}expected an object"),
+                    None => message.to_owned(),
+                };
+                // A missing field is named in the message; the path leads to where it is missing.
+                let named = message
                     .split('`')
                     .nth(1)
-                    .filter(|_| message.contains("field"))
-                    .unwrap_or_default()
-                    .to_owned();
+                    .filter(|_| message.contains("field"));
+                let field = match named {
+                    Some(named) if path.is_empty() => named.to_owned(),
+                    Some(named) => format!("{path}.{named}"),
+                    None => path,
+                };
                 Error::new(Code::ValidationFailed, message.clone())
                     .with_details(serde_json::json!([{ "field": field, "message": message }]))
             }

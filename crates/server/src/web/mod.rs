@@ -11,6 +11,8 @@ use axum::routing::get;
 use axum::{Json, Router};
 use meetmind_app::App;
 
+use crate::Settings;
+
 /// For pages that bring no policy of their own: nothing.
 const PAGE_POLICY: &str =
     "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
@@ -27,9 +29,24 @@ async fn jwks(State(app): State<App>) -> Response {
     (headers, Json(app.jwks())).into_response()
 }
 
+/// What the headers below depend on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Protection {
+    strict_transport: bool,
+}
+
+impl Protection {
+    pub(crate) fn new(app: &App, settings: &Settings) -> Self {
+        let is_https = app.settings().public_url.starts_with("https://");
+        Self {
+            strict_transport: is_https && settings.strict_transport,
+        }
+    }
+}
+
 /// Headers that every answer carries.
 pub(crate) async fn security_headers(
-    State(app): State<App>,
+    State(protection): State<Protection>,
     request: Request,
     next: Next,
 ) -> Response {
@@ -43,7 +60,7 @@ pub(crate) async fn security_headers(
     for (name, value) in fixed {
         headers.insert(name, HeaderValue::from_static(value));
     }
-    if app.settings().public_url.starts_with("https://") {
+    if protection.strict_transport {
         let year = HeaderValue::from_static("max-age=31536000");
         headers.insert(header::STRICT_TRANSPORT_SECURITY, year);
     }

@@ -3,12 +3,12 @@
 
 use axum::Router;
 use axum::extract::rejection::{FormRejection, QueryRejection};
-use axum::extract::{Form, Query, State};
+use axum::extract::{Form, Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::get;
 use meetmind_app::{AccountNew, App, PasswordReset};
-use meetmind_core::{Actor, Code, Ctx, Error};
+use meetmind_core::{Actor, Code, Ctx, Error, MeetingId};
 use serde::Deserialize;
 
 use crate::gate::Browser;
@@ -24,6 +24,7 @@ const BRAND: &str = "<header class=\"brand\"><a class=\"name\" href=\"/\"><svg v
 pub(crate) fn router() -> Router<App> {
     Router::new()
         .route("/", get(start))
+        .route("/app/{*place}", get(later))
         .route("/setup", get(setup_form).post(setup))
         .route("/reset", get(reset_form).post(reset))
         .route(
@@ -185,6 +186,41 @@ async fn start(State(app): State<App>, Anybody(ctx): Anybody) -> Response {
         escaped(&app.settings().version)
     );
     page(StatusCode::OK, "This server is running", &body)
+}
+
+/// Where links of invitations and calendars lead: what they are for, and what can be done with them
+/// today.
+async fn later(State(app): State<App>, Path(place): Path<String>) -> Response {
+    let (kind, id) = place.split_once('/').unwrap_or((&place, ""));
+    let Some(id) = id
+        .parse::<MeetingId>()
+        .ok()
+        .filter(|_| ["join", "meetings"].contains(&kind))
+    else {
+        let body = "<p>This server has no such page.</p><p><a href=\"/\">To the start</a></p>";
+        return page(StatusCode::NOT_FOUND, "Nothing is here", body);
+    };
+    let url = escaped(&app.settings().public_url);
+    let (title, body) = if kind == "join" {
+        (
+            "You are invited to a meeting",
+            format!(
+                "<p>The web app, which takes you in from here, comes with a later version. Until then programs join: \
+                 the invitation code is what stands behind <code>#</code> in the address of this page.</p>\
+                 <pre>curl {url}/api/meetings/{id}/join -H 'content-type: application/json' \\\n  -d '{{\"name\":\"YOUR NAME\",\"invite_code\":\"THE CODE\"}}'</pre>\
+                 <p>The answer has an address and a token for any LiveKit client.</p>"
+            ),
+        )
+    } else {
+        (
+            "A meeting",
+            format!(
+                "<p>The web app, which shows it here, comes with a later version. Until then programs read it:</p>\
+                 <pre>curl {url}/api/meetings/{id} -H \"authorization: Bearer $token\"</pre>"
+            ),
+        )
+    };
+    page(StatusCode::OK, title, &body)
 }
 
 /// What a link brings.

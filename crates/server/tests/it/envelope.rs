@@ -25,6 +25,9 @@ async fn rejections_of_the_framework_are_in_the_envelope() {
         (server.get(&anna, "/api/meetings?limit=x").await, 422, "VALIDATION_FAILED"),
         (server.get(&anna, "/api/meetings?cursor=zz").await, 400, "INVALID_CURSOR"),
         (server.get(&anna, "/api/meetings?cursor=00").await, 400, "INVALID_CURSOR"),
+        // `mtg` and an id: a cursor of the list of meetings.
+        (server.get(&anna, &format!("/api/series?cursor=6d7467{}", "01".repeat(16))).await, 400, "INVALID_CURSOR"),
+        (server.send(&anna, post("application/json", b"{\"title\":\"x\",\"y\":\"\xff\"}".to_vec())).await, 400, "INVALID_JSON"),
         (server.send(&anna, post("text/plain", b"{}".to_vec())).await, 415, "UNSUPPORTED_MEDIA_TYPE"),
         (server.send(&anna, post("application/json", b"{\"title\":".to_vec())).await, 400, "INVALID_JSON"),
         (server.send(&anna, post("application/json", b"{\"title\":\"\xff\"}".to_vec())).await, 400, "INVALID_JSON"),
@@ -48,5 +51,36 @@ async fn rejections_of_the_framework_are_in_the_envelope() {
             answer.json()["error"]["request_id"].as_str(),
             answer.headers["x-request-id"].to_str().ok()
         );
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_value_is_named_by_its_field() {
+    let server = TestServer::new().await;
+    let anna = server.app.user("anna").await;
+    for (path, body, field) in [
+        (
+            "/api/meetings",
+            json!({ "title": "x", "lobby": "yes" }),
+            "lobby",
+        ),
+        (
+            "/api/meetings",
+            json!({ "title": "x", "glossary": ["a", 5] }),
+            "glossary[1]",
+        ),
+        (
+            "/api/meetings",
+            json!({ "title": "x", "access": 5 }),
+            "access",
+        ),
+        ("/api/meetings", json!({}), "title"),
+        ("/api/meetings", json!("x"), ""),
+    ] {
+        let answer = server.post(&anna, path, body.clone()).await;
+        let error = &answer.json()["error"];
+        assert_eq!(error["code"], "VALIDATION_FAILED", "{body}");
+        assert_eq!(error["details"][0]["field"], field, "{body}: {error}");
+        assert!(!error.to_string().contains("struct"), "{error}");
     }
 }

@@ -61,7 +61,7 @@ statements! {
     MEETING_HOLD = "UPDATE meetings SET version = version WHERE id = $1";
     RUN_EVENT_INSERT = "INSERT INTO run_events (id, run_id, from_state, to_state, activity, reason_code, message, actor, attempt, at)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
-    RUN_EVENT_LAST = "SELECT id FROM run_events WHERE run_id = $1 ORDER BY id DESC LIMIT 1";
+    RUN_EVENT_LAST = "SELECT id, at FROM run_events WHERE run_id = $1 ORDER BY id DESC LIMIT 1";
     RUN_EVENT_LIST = "SELECT id, run_id, from_state, to_state, activity, reason_code, message, actor, attempt, at FROM run_events
         WHERE run_id = $1 AND (id > $2 OR $2 IS NULL) ORDER BY id LIMIT $3";
     RUN_EVENT_COUNT = "SELECT COUNT(*) FROM run_events WHERE run_id = $1 AND reason_code = $2";
@@ -242,13 +242,15 @@ impl Conn {
         Ok(())
     }
 
-    /// The newest step of a run.
+    /// The newest step of a run, and when it was.
     ///
     /// # Errors
     /// When the database cannot be reached.
-    pub async fn run_event_last_id(&mut self, run_id: RunId) -> Result<Option<RunEventId>> {
-        let row: Option<(RunEventId,)> = fetch_optional!(self, RUN_EVENT_LAST, run_id)?;
-        Ok(row.map(|(id,)| id))
+    pub async fn run_event_last(
+        &mut self,
+        run_id: RunId,
+    ) -> Result<Option<(RunEventId, Timestamp)>> {
+        fetch_optional!(self, RUN_EVENT_LAST, run_id)
     }
 
     /// The life of a run, oldest step first.

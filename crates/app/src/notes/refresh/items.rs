@@ -1,6 +1,8 @@
 //! Actions and decisions of one pass: what is found anew continues the row it was, and what a
 //! person has touched stays as it is. Both go the same way; [`Row`] holds what differs.
 
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Display;
 
 use meetmind_ai::local;
@@ -14,6 +16,12 @@ use super::{Pass, Stored};
 use crate::notes::ITEMS_MAX;
 use crate::notes::actions::account_named;
 use crate::notes::merge::{Item, matches, normalised};
+
+/// Actions, and as many decisions, that a pass proposes for one meeting. A day of talk has tens; a
+/// file that says "we decided" in each of its lines must not hold the database for everybody.
+const FOUND_MAX: usize = 500;
+/// Segments that one of them cites.
+const EVIDENCE_MAX: usize = 100;
 
 /// An action or a decision as the engine found it.
 #[derive(Debug)]
@@ -256,22 +264,36 @@ impl Pass<'_, '_> {
     }
 }
 
-/// What was found, each text once with all its evidence.
+/// What was found, each text once with all its evidence; of more than [`FOUND_MAX`] the surest and
+/// earliest, in the order they were said.
 fn joined(found: impl Iterator<Item = Candidate>) -> Vec<Candidate> {
     let mut candidates: Vec<Candidate> = Vec::new();
+    let mut of_text: HashMap<String, usize> = HashMap::new();
     for candidate in found {
-        let same = candidates
-            .iter_mut()
-            .find(|c| normalised(&c.text) == normalised(&candidate.text));
-        let Some(earlier) = same else {
-            candidates.push(candidate);
-            continue;
+        let earlier = match of_text.entry(normalised(&candidate.text)) {
+            Entry::Occupied(place) => &mut candidates[*place.get()],
+            Entry::Vacant(place) => {
+                place.insert(candidates.len());
+                candidates.push(candidate);
+                continue;
+            }
         };
         for id in candidate.segment_ids {
-            if !earlier.segment_ids.contains(&id) {
+            if earlier.segment_ids.len() < EVIDENCE_MAX && !earlier.segment_ids.contains(&id) {
                 earlier.segment_ids.push(id);
             }
         }
+    }
+    if candidates.len() > FOUND_MAX {
+        let mut order: Vec<usize> = (0..candidates.len()).collect();
+        order.sort_by_key(|&at| candidates[at].marker != Marker::Explicit);
+        order.truncate(FOUND_MAX);
+        let kept: HashSet<usize> = order.into_iter().collect();
+        let mut at = 0;
+        candidates.retain(|_| {
+            at += 1;
+            kept.contains(&(at - 1))
+        });
     }
     candidates
 }

@@ -6,4 +6,5 @@ mod vp8;
 
 pub(super) use clock::Clock;
 pub(super) use runs::{Runs, Seen};
-pub(super) use vp8::{Vp8Header, Vp8Last, Vp8Rewrite};
+pub(crate) use vp8::Vp8Header;
+pub(super) use vp8::{Vp8Last, Vp8Rewrite};

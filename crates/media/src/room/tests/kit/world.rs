@@ -102,6 +102,7 @@ impl World {
             },
             server: proto::ServerInfo::default(),
             ice_servers: Vec::new(),
+            turn: None,
             key: ApiKey::new("devkey", "secretsecretsecretsecretsecretsecret"),
             empty_timeout: Duration::from_secs(300),
             departure_timeout: Duration::from_secs(20),

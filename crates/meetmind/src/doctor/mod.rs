@@ -1,5 +1,9 @@
 //! `meetmind doctor`: looks at everything a start needs, and says how to mend what is wrong.
 
+mod network;
+mod probe;
+mod visit;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -8,43 +12,124 @@ use std::process::ExitCode;
 use anyhow::Result;
 use meetmind_app::{Clock as _, SystemClock};
 use meetmind_core::Timestamp;
+use meetmind_media::token::ApiKey;
 use meetmind_store::Store;
+use serde::Serialize;
 use url::Url;
 
-use crate::config::{Config, Sources, without_password};
+use crate::cli::DoctorArgs;
+use crate::config::{Config, Sources, TlsMode, without_password};
 use crate::data_dir;
 use crate::server::{answers, is_free, sqlite_path};
+use network::Target;
 
 /// Less free space than this is worth a word: the write-ahead log needs room to grow.
 const SPACE_MB: u64 = 200;
 /// A thousand people with two sockets each, and files.
 const FILES: u64 = 4096;
 
-/// The lines so far.
+/// How one check ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum State {
+    Good,
+    /// Works, but a person should know.
+    Note,
+    Bad,
+}
+
+#[derive(Debug, Serialize)]
+struct Line {
+    state: State,
+    what: String,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mend: Option<String>,
+}
+
+/// The lines so far; printed as they come, or all together as JSON.
 #[derive(Debug, Default)]
 struct Report {
-    faults: usize,
+    lines: Vec<Line>,
+    json: bool,
 }
 
 impl Report {
-    fn good(&self, what: &str) {
-        println!("✓ {what}");
+    fn good(&mut self, what: &str) {
+        self.add(State::Good, what, None);
     }
 
     /// Works, but a person should know.
-    fn note(&self, what: &str) {
-        println!("! {what}");
+    fn note(&mut self, what: &str) {
+        self.add(State::Note, what, None);
     }
 
     fn bad(&mut self, what: &str, mend: &str) {
-        self.faults += 1;
-        println!("✗ {what}\n  {mend}");
+        self.add(State::Bad, what, Some(mend.to_owned()));
+    }
+
+    fn add(&mut self, state: State, what: &str, mend: Option<String>) {
+        if !self.json {
+            let sign = match state {
+                State::Good => "✓",
+                State::Note => "!",
+                State::Bad => "✗",
+            };
+            println!("{sign} {what}");
+            if let Some(mend) = &mend {
+                println!("  {mend}");
+            }
+        }
+        self.lines.push(Line {
+            state,
+            what: what.to_owned(),
+            mend,
+        });
+    }
+
+    fn finish(self) -> Result<ExitCode> {
+        let faults = self.lines.iter().filter(|line| line.state == State::Bad);
+        let faults = faults.count();
+        if self.json {
+            let report = serde_json::json!({"ok": faults == 0, "checks": self.lines});
+            println!("{}", serde_json::to_string_pretty(&report)?);
+        } else if faults > 0 {
+            println!("\n{faults} to mend");
+        } else {
+            println!("\nall well");
+        }
+        Ok(if faults > 0 {
+            ExitCode::FAILURE
+        } else {
+            ExitCode::SUCCESS
+        })
     }
 }
 
 /// Checks everything; fails when one of the checks does.
-pub(crate) async fn doctor(sources: &Sources, network: bool) -> Result<ExitCode> {
-    let mut report = Report::default();
+pub(crate) async fn doctor(sources: &Sources, args: DoctorArgs) -> Result<ExitCode> {
+    let mut report = Report {
+        json: args.json,
+        ..Report::default()
+    };
+    if let Some(url) = &args.url {
+        // Somebody else's server: nothing here plays a part.
+        let Ok(url) = url.parse() else {
+            report.bad(
+                &format!("address: {url} is none"),
+                "Write it as https://meet.example.com.",
+            );
+            return report.finish();
+        };
+        let keys = args.api_key.zip(args.api_secret);
+        let target = Target {
+            url,
+            trusted: None,
+            keys: keys.map(|(key, secret)| ApiKey::new(key, secret)),
+        };
+        network::check(&mut report, &target).await;
+        return report.finish();
+    }
     let config = match Config::load(sources) {
         Ok(config) => config,
         Err(error) => {
@@ -52,7 +137,7 @@ pub(crate) async fn doctor(sources: &Sources, network: bool) -> Result<ExitCode>
                 &format!("configuration: {error:#}"),
                 "Mend this first; the other checks need it. `docs/configuration.md` lists every setting.",
             );
-            return Ok(ExitCode::FAILURE);
+            return report.finish();
         }
     };
     report.good("configuration: valid");
@@ -64,19 +149,51 @@ pub(crate) async fn doctor(sources: &Sources, network: bool) -> Result<ExitCode>
     check_folder(&mut report, &folder);
     check_database(&mut report, &config, &folder).await;
     check_port(&mut report, &config, &folder).await;
-    check_public_url(&mut report, &config, served_at);
+    check_public_url(&mut report, &config, served_at.clone());
     check_clock(&mut report);
     check_files(&mut report);
     check_livekit(&mut report, &config);
-    if network {
+    if args.network {
         check_network(&mut report, &config).await;
+        check_own(&mut report, &config, &folder, served_at).await;
     }
-    if report.faults > 0 {
-        println!("\n{} to mend", report.faults);
-        return Ok(ExitCode::FAILURE);
-    }
-    println!("\nall well");
-    Ok(ExitCode::SUCCESS)
+    report.finish()
+}
+
+/// The way of a client to the server that runs on this data directory.
+async fn check_own(report: &mut Report, config: &Config, folder: &Path, served_at: Option<String>) {
+    let url = if config.livekit.url.is_empty() {
+        served_at
+    } else {
+        Some(config.livekit.url.clone())
+    };
+    let Some(url) = url.and_then(|url| url.parse().ok()) else {
+        report.note("network: no server runs on this data directory; start it, then ask again, or name one with --url");
+        return;
+    };
+    let keys = match config.livekit_pair() {
+        Some(pair) => Some(pair),
+        None => made_pair(config, folder).await,
+    };
+    let target = Target {
+        url,
+        trusted: config
+            .tls_files(folder)
+            .filter(|files| files.self_signed)
+            .map(|files| files.cert),
+        keys: keys.map(|(key, secret)| ApiKey::new(key, secret)),
+    };
+    network::check(report, &target).await;
+}
+
+/// The key pair that the instance made for itself.
+async fn made_pair(config: &Config, folder: &Path) -> Option<(String, String)> {
+    let store = Store::open(&config.store(folder)).await.ok()?;
+    let pair = store.instance_get("livekit_key_pair").await;
+    store.close().await;
+    let pair = pair.ok()??;
+    let (key, secret) = pair.split_once(' ')?;
+    Some((key.to_owned(), secret.to_owned()))
 }
 
 fn check_folder(report: &mut Report, folder: &Path) {
@@ -192,7 +309,7 @@ async fn check_port(report: &mut Report, config: &Config, folder: &Path) {
 fn check_public_url(report: &mut Report, config: &Config, served_at: Option<String>) {
     let url = served_at.unwrap_or_else(|| config.public_url(config.listen));
     let is_local = config.listen.ip().is_loopback();
-    if config.public_url.is_empty() && !is_local {
+    if config.public_url.is_empty() && !is_local && config.tls_mode() != TlsMode::SelfSigned {
         report.bad(
             &format!("public_url: not set, so links say {url}"),
             "People elsewhere cannot follow them: set public_url (MEETMIND_PUBLIC_URL) to the address they use.",
@@ -200,7 +317,7 @@ fn check_public_url(report: &mut Report, config: &Config, served_at: Option<Stri
     } else if url.starts_with("http://") && !is_local {
         report.bad(
             &format!("public_url: {url} is not encrypted"),
-            "Put a proxy with TLS in front and set public_url to its https:// address; see docs/operations.md.",
+            "Give the port a certificate (tls.cert, tls.key), or put a proxy with TLS in front and set public_url to its https:// address; see docs/operations.md.",
         );
     } else {
         report.good(&format!("public_url: {url}"));
