@@ -236,18 +236,7 @@ impl Config {
             1,
             3600,
         )?;
-        let recordings = &self.recordings;
-        let days = recordings.retention_days;
-        within("recordings.retention_days", days, 0, 36_500)?;
-        within("recordings.max_minutes", recordings.max_minutes, 1, 10_080)?;
-        within("recordings.max_mb", recordings.max_mb, 1, 1 << 30)?;
-        within("recordings.min_free_mb", recordings.min_free_mb, 0, 1 << 30)?;
-        within(
-            "recordings.max_running",
-            recordings.max_running as u64,
-            1,
-            1000,
-        )?;
+        self.recordings.check()?;
         within(
             "retention.events_days",
             self.retention.events_days,

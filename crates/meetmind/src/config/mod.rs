@@ -3,6 +3,7 @@
 mod check;
 mod dotenv;
 mod layers;
+mod recordings;
 mod reference;
 mod show;
 
@@ -15,6 +16,7 @@ use meetmind_media::turn::TurnSecret;
 use serde::Deserialize;
 
 pub(crate) use layers::Sources;
+pub(crate) use recordings::Recordings;
 pub(crate) use reference::reference;
 pub(crate) use show::{show, without_password};
 
@@ -192,16 +194,6 @@ pub(crate) struct Guests {
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Recordings {
-    pub(crate) retention_days: u64,
-    pub(crate) max_minutes: u64,
-    pub(crate) max_mb: u64,
-    pub(crate) min_free_mb: u64,
-    pub(crate) max_running: usize,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(crate) struct Retention {
     pub(crate) events_days: u64,
     pub(crate) archive_days: u64,
@@ -301,15 +293,7 @@ impl Config {
                 per_meeting: self.guests.max_per_meeting,
                 per_address_and_hour: self.guests.max_per_address_and_hour,
             },
-            recordings: meetmind_app::RecordingSettings {
-                retention: (self.recordings.retention_days > 0)
-                    .then(|| Duration::from_secs(self.recordings.retention_days * DAY)),
-                max_duration: Duration::from_secs(self.recordings.max_minutes * 60),
-                max_bytes: self.recordings.max_mb << 20,
-                min_free_bytes: self.recordings.min_free_mb << 20,
-                max_running: self.recordings.max_running,
-                ..defaults.recordings
-            },
+            recordings: self.recordings.settings(defaults.recordings),
             outbound: meetmind_app::OutboundSettings {
                 allow_private: self.outbound.allow_private,
                 timeout: Duration::from_secs(self.outbound.timeout_s),
