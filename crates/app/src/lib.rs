@@ -22,6 +22,7 @@ mod memories;
 mod messages;
 mod notes;
 mod outbound;
+mod recordings;
 mod rooms;
 mod search;
 mod settings;
@@ -52,6 +53,7 @@ pub use meetings::*;
 pub use memories::*;
 pub use messages::*;
 pub use notes::*;
+pub use recordings::RecordingDownload;
 pub use rooms::*;
 pub use search::*;
 pub use settings::*;
@@ -84,6 +86,7 @@ struct Inner {
     outbound: outbound::Client,
     health: health::State,
     rooms: rooms::State,
+    recordings: recordings::State,
 }
 
 impl App {
@@ -118,6 +121,7 @@ impl App {
             outbound,
             health: health::State::default(),
             rooms: rooms::State::default(),
+            recordings: recordings::State::default(),
             settings,
             store,
         };

@@ -1,6 +1,7 @@
 //! What an operator can choose, as the use cases need it. The file and environment forms live
 //! in the `meetmind` crate.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// All settings of the use cases.
@@ -24,6 +25,8 @@ pub struct Settings {
     pub quotas: Quotas,
     /// How many people without an account may come.
     pub guests: GuestSettings,
+    /// Recordings of meetings.
+    pub recordings: RecordingSettings,
     /// Rules for calls that leave the process.
     pub outbound: OutboundSettings,
     /// How long events can be replayed.
@@ -101,6 +104,23 @@ pub struct GuestSettings {
     pub per_address_and_hour: i64,
 }
 
+/// Recordings of meetings.
+#[derive(Debug, Clone)]
+pub struct RecordingSettings {
+    /// The folder they lie in, below the data directory. Empty where none can be made.
+    pub directory: PathBuf,
+    /// How long they are kept after their end; `None` until somebody deletes them.
+    pub retention: Option<Duration>,
+    /// One ends by itself after this time.
+    pub max_duration: Duration,
+    /// One ends by itself when its files have this many bytes.
+    pub max_bytes: u64,
+    /// They end, and none begins, when the disk has less than this left.
+    pub min_free_bytes: u64,
+    /// How many may run at the same time.
+    pub max_running: usize,
+}
+
 /// Rules for calls that leave the process.
 #[derive(Debug, Clone)]
 pub struct OutboundSettings {
@@ -137,6 +157,14 @@ impl Default for Settings {
             guests: GuestSettings {
                 per_meeting: 200,
                 per_address_and_hour: 200,
+            },
+            recordings: RecordingSettings {
+                directory: PathBuf::new(),
+                retention: None,
+                max_duration: Duration::from_secs(8 * 3_600),
+                max_bytes: 20 << 30,
+                min_free_bytes: 1 << 30,
+                max_running: 20,
             },
             outbound: OutboundSettings {
                 allow_private: false,

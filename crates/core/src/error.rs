@@ -108,6 +108,8 @@ codes! {
     Timeout = "TIMEOUT", 503;
     /// The body did not arrive in time.
     RequestTimeout = "REQUEST_TIMEOUT", 408;
+    /// The file has no such range of bytes.
+    RangeNotSatisfiable = "RANGE_NOT_SATISFIABLE", 416;
 }
 
 impl fmt::Display for Code {

@@ -126,6 +126,14 @@ text_enum! {
         AgentUpdated = "agent.updated",
         /// A webhook was tested by its owner.
         WebhookTested = "webhook.tested",
+        /// A recording began.
+        RecordingStarted = "recording.started",
+        /// A recording ended, by somebody's word, the meeting's end, a limit or a shutdown.
+        RecordingStopped = "recording.stopped",
+        /// A recording could not go on; the meeting does.
+        RecordingFailed = "recording.failed",
+        /// A recording and its files were deleted.
+        RecordingDeleted = "recording.deleted",
     }
 }
 

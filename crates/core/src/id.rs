@@ -172,6 +172,10 @@ ids! {
     MemoryId = "mem",
     /// One change of a memory.
     MemoryChangeId = "mch",
+    /// A recording of a meeting.
+    RecordingId = "rec",
+    /// A file of a recording.
+    RecordingFileId = "rfl",
     /// A webhook endpoint.
     WebhookId = "whk",
     /// One event on its way to a webhook.

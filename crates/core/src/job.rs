@@ -17,6 +17,8 @@ text_enum! {
         Deliver = "deliver",
         /// Send the webhooks of one room to one address, in LiveKit's format.
         RoomWebhook = "room_webhook",
+        /// Remove files that were marked for it.
+        RemoveFiles = "remove_files",
         /// Daily: expired memories, archived meetings, old events and keys.
         Cleanup = "cleanup",
     }

@@ -51,6 +51,8 @@ text_enum! {
         Propose = "propose",
         /// Edit, confirm and dismiss notes, actions and decisions; correct segments.
         EditNotes = "edit_notes",
+        /// Start and stop recordings.
+        Record = "record",
         /// Invite, roles, admit, remove, mute, lock, end, agents, change the meeting.
         Manage = "manage",
         /// Change or give away the host's role.
@@ -69,7 +71,7 @@ pub const fn role_allows(role: MeetingRole, action: MeetingAction) -> bool {
         A::Speak | A::Ask => matches!(role, R::Host | R::Cohost | R::Participant | R::Agent),
         A::Attribute => matches!(role, R::Host | R::Agent),
         A::Propose => matches!(role, R::Host | R::Cohost | R::Participant | R::Agent),
-        A::EditNotes => matches!(role, R::Host | R::Cohost | R::Participant),
+        A::EditNotes | A::Record => matches!(role, R::Host | R::Cohost | R::Participant),
         A::ReadHistory | A::Manage => matches!(role, R::Host | R::Cohost),
         A::ManageHost | A::Delete => matches!(role, R::Host),
     }
@@ -116,7 +118,11 @@ pub const fn event_scope(kind: EventKind) -> Scope {
         | E::ParticipantUpdated
         | E::ParticipantRemoved
         | E::ConsentChanged
-        | E::ContextUpdated => Scope::MeetingsRead,
+        | E::ContextUpdated
+        | E::RecordingStarted
+        | E::RecordingStopped
+        | E::RecordingFailed
+        | E::RecordingDeleted => Scope::MeetingsRead,
         E::SegmentDrafted
         | E::SegmentFinalized
         | E::SegmentCorrected

@@ -16,6 +16,8 @@ use crate::driver::{
     CommandError, Driver, DriverConfig, DriverError, RelayHandle, ShardHandle, ShardStats,
 };
 use crate::peer::Transport;
+use crate::record::tap::Tap;
+use crate::recording::{Recording, RecordingOptions, RecordingRefusal, RecordingResult};
 use crate::room::{Refusal, RoomEvent, Settings};
 use crate::service::{RoomAnswer, RoomCall, TwirpError};
 use crate::shard::{Command, Shard, SignalId};
@@ -260,16 +262,48 @@ impl MediaServer {
         Ok(answer?)
     }
 
-    /// Tells a room's clients that it is being recorded, or no longer.
+    /// Records a room, and tells its clients so; whether the room is there already does not matter. The
+    /// result comes when the recording has ended and its files are complete. One recording per room: a
+    /// second one takes the first one's place.
     ///
     /// # Errors
-    /// The server cannot answer.
-    pub fn set_recording(&self, room: &str, active: bool) -> Result<(), Unavailable> {
-        let command = Command::SetRecording {
-            room: room.to_owned(),
-            active,
+    /// The directory cannot be made, the disk is full, or the server cannot answer.
+    pub fn record(
+        &self,
+        room: &str,
+        options: RecordingOptions,
+    ) -> Result<(Recording, oneshot::Receiver<RecordingResult>), RecordingRefusal> {
+        let shard = self.shard(room).cloned().ok_or(Unavailable::Stopped)?;
+        let tap = Arc::new(Tap::default());
+        let ask = {
+            let (shard, room) = (shard.clone(), room.to_owned());
+            move |track| {
+                let room = room.clone();
+                // A busy room is asked again soon.
+                let _ = Self::command(Some(&shard), Command::TapKeyframe { room, track });
+            }
         };
-        Self::command(self.shard(room), command)
+        let ended = {
+            let (shard, room, tap) = (shard.clone(), room.to_owned(), Arc::clone(&tap));
+            move || Self::tap_ended(&shard, &room, &tap)
+        };
+        let started = Recording::start(options, Arc::clone(&tap), ask, ended)?;
+        let room = room.to_owned();
+        Self::command(Some(&shard), Command::StartTap { room, tap })?;
+        Ok(started)
+    }
+
+    /// Tells a room that its recording has ended; called on the recording's own thread.
+    fn tap_ended(shard: &ShardHandle<Command>, room: &str, tap: &Arc<Tap>) {
+        const PAUSE: Duration = Duration::from_millis(100);
+        for _ in 0..50 {
+            let (room, tap) = (room.to_owned(), Arc::clone(tap));
+            match Self::command(Some(shard), Command::StopTap { room, tap }) {
+                Err(Unavailable::Busy) => std::thread::sleep(PAUSE),
+                Ok(()) | Err(Unavailable::Stopped) => return,
+            }
+        }
+        tracing::warn!(room, "a room was too busy to hear that its recording ended");
     }
 
     /// Sends everybody off, to come back to the next process; no more joins. Returns when all were told.

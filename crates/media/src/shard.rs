@@ -5,6 +5,7 @@
 //! from the driver.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use livekit_protocol as proto;
@@ -15,6 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::driver::{Datagram, Machine, Outbox};
 use crate::peer::ConnectionKey;
+use crate::record::tap::Tap;
 use crate::room::{Refusal, Room, RoomEvent, Settings, SignalSink, Step};
 use crate::service::{RoomAnswer, RoomCall, TwirpCode, TwirpError};
 use crate::signal::join::Join;
@@ -43,8 +45,12 @@ pub(crate) enum Command {
         call: Box<RoomCall>,
         reply: oneshot::Sender<Result<RoomAnswer, TwirpError>>,
     },
-    /// Whether a recording of the room runs, so that its clients can say so.
-    SetRecording { room: String, active: bool },
+    /// A recording of the room begins, or goes on in the next room of that name.
+    StartTap { room: String, tap: Arc<Tap> },
+    /// It has ended.
+    StopTap { room: String, tap: Arc<Tap> },
+    /// A recorded track needs a key frame.
+    TapKeyframe { room: String, track: String },
     /// No more joins; everybody is told to come back elsewhere or later.
     Drain { reply: oneshot::Sender<()> },
 }
@@ -57,6 +63,8 @@ pub(crate) struct Shard {
     names: HashMap<String, u64>,
     /// In which room a participant is.
     members: HashMap<u64, u64>,
+    /// Recordings by the name of their room: a room may end and come again while its meeting goes on.
+    taps: HashMap<String, Arc<Tap>>,
     next_room: u64,
     next_participant: u64,
     events: mpsc::UnboundedSender<RoomEvent>,
@@ -75,6 +83,7 @@ impl Shard {
             rooms: HashMap::new(),
             names: HashMap::new(),
             members: HashMap::new(),
+            taps: HashMap::new(),
             next_room: 0,
             next_participant: 0,
             events,
@@ -138,7 +147,10 @@ impl Shard {
             events: &mut events,
             left: &mut left,
         };
-        let room = Room::new(name, config, &mut step);
+        let mut room = Room::new(name, config, &mut step);
+        if let Some(tap) = self.taps.get(name) {
+            room.start_tap(Arc::clone(tap), &mut step);
+        }
         self.rooms.insert(self.next_room, room);
         self.names.insert(name.to_owned(), self.next_room);
         for event in events {
@@ -337,9 +349,30 @@ impl Machine for Shard {
             Command::Call { call, reply } => {
                 let _ = reply.send(self.call(*call, now, out));
             }
-            Command::SetRecording { room, active } => {
+            Command::StartTap { room, tap } => {
                 if let Some(room) = self.names.get(&room).copied() {
-                    self.with_room(room, now, out, |room, _| room.set_recording(active));
+                    let tap = Arc::clone(&tap);
+                    self.with_room(room, now, out, |room, step| room.start_tap(tap, step));
+                }
+                self.taps.insert(room, tap);
+            }
+            Command::StopTap { room, tap } => {
+                if self
+                    .taps
+                    .get(&room)
+                    .is_some_and(|own| Arc::ptr_eq(own, &tap))
+                {
+                    self.taps.remove(&room);
+                }
+                if let Some(room) = self.names.get(&room).copied() {
+                    self.with_room(room, now, out, |room, step| room.stop_tap(&tap, step));
+                }
+            }
+            Command::TapKeyframe { room, track } => {
+                if let Some(room) = self.names.get(&room).copied() {
+                    self.with_room(room, now, out, |room, step| {
+                        room.tap_keyframe(&track, step);
+                    });
                 }
             }
             Command::Drain { reply } => {

@@ -18,7 +18,7 @@ use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
 use crate::config::{Config, Sources, without_password};
-use crate::server::{open_store, sqlite_path};
+use crate::server::{RECORDINGS, open_store, sqlite_path};
 use crate::{data_dir, progress};
 
 const FORMAT: &str = "meetmind.backup/1";
@@ -79,6 +79,7 @@ pub(crate) async fn backup(sources: &Sources, file: &Path, bars: bool) -> Result
     );
     let store = open_existing(&config, sources).await?;
     let counts = write_checked(&store, file, bars).await?;
+    let (files, bytes) = store.read().await?.recording_sizes().await?;
     store.close().await;
     println!(
         "{}: {} rows in {} tables, {} KB, written and read back",
@@ -87,6 +88,13 @@ pub(crate) async fn backup(sources: &Sources, file: &Path, bars: bool) -> Result
         counts.len(),
         fs::metadata(file)?.len().div_ceil(1024)
     );
+    if files > 0 {
+        println!(
+            "the files of recordings are not in it ({files} files, {} MB): copy {} as well",
+            bytes.unsigned_abs().div_ceil(1 << 20),
+            config.data_dir(sources)?.join(RECORDINGS).display()
+        );
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -111,7 +119,9 @@ pub(crate) async fn restore(
         let store = open_store(&config, &folder).await?;
         let counts = fill(&store, file, &tail, bars).await?;
         store.close().await;
-        return Ok(restored(&head, &counts, &without_password(&settings.url)));
+        let code = restored(&head, &counts, &without_password(&settings.url));
+        tell_of_recordings(&counts, &folder);
+        return Ok(code);
     };
     let is_there = fs::metadata(&path).is_ok_and(|data| data.len() > 0);
     ensure!(
@@ -160,7 +170,20 @@ pub(crate) async fn restore(
     }
     fs::rename(&beside, &path)?;
     File::open(&folder)?.sync_all()?;
-    Ok(restored(&head, &counts, &path.display().to_string()))
+    let code = restored(&head, &counts, &path.display().to_string());
+    tell_of_recordings(&counts, &folder);
+    Ok(code)
+}
+
+/// Files of recordings are no part of a backup: whoever restores one has to put them back.
+fn tell_of_recordings(counts: &RowCounts, folder: &Path) {
+    let files = counts.get("recording_files").copied().unwrap_or(0);
+    if files > 0 {
+        println!(
+            "it names {files} files of recordings, which are not in a backup: put them back into {}",
+            folder.join(RECORDINGS).display()
+        );
+    }
 }
 
 /// `meetmind migrate [--to URL]`.

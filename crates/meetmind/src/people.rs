@@ -25,7 +25,7 @@ async fn open_here(config: &Config, sources: &Sources) -> Result<App> {
         config.public_url = url;
     }
     let store = open_store(&config, &folder).await?;
-    open_app(&config, store, config.listen).await
+    open_app(&config, &folder, store, config.listen).await
 }
 
 /// The API over them.

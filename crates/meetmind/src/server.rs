@@ -22,6 +22,10 @@ use crate::tls::Tls;
 const DRAIN_WORK: Duration = Duration::from_secs(5);
 /// Rooms send everybody off within this time.
 const DRAIN_ROOMS: Duration = Duration::from_secs(1);
+/// Recordings are completed within this time.
+const DRAIN_RECORDINGS: Duration = Duration::from_secs(2);
+/// The folder of recordings in the data directory.
+pub(crate) const RECORDINGS: &str = "recordings";
 /// How often the metrics are folded together.
 const UPKEEP: Duration = Duration::from_secs(5);
 
@@ -68,8 +72,14 @@ pub(crate) fn sqlite_path(url: &str) -> Option<&str> {
 }
 
 /// The use cases over an open store.
-pub(crate) async fn open_app(config: &Config, store: Store, listen: SocketAddr) -> Result<App> {
-    let settings = config.app(listen);
+pub(crate) async fn open_app(
+    config: &Config,
+    data_dir: &Path,
+    store: Store,
+    listen: SocketAddr,
+) -> Result<App> {
+    let mut settings = config.app(listen);
+    settings.recordings.directory = data_dir.join(RECORDINGS);
     App::new(store, settings, Box::new(SystemClock), Entropy::system())
         .await
         .map_err(|error| {
@@ -104,7 +114,7 @@ impl Server {
             }
             None => None,
         };
-        let app = open_app(config, store, listen).await?;
+        let app = open_app(config, data_dir, store, listen).await?;
         lock.tell(&app.settings().public_url)?;
         let rooms = match config.media_driver(listen) {
             Some(driver) => Some(
@@ -184,6 +194,7 @@ impl Server {
         let started = Instant::now();
         self.app.drain_begin();
         tracing::info!("draining: not ready from now on");
+        self.app.recordings_end(DRAIN_RECORDINGS).await;
         if !self.background.drain(DRAIN_WORK).await {
             tracing::warn!("some background work did not end in time");
         }

@@ -4,6 +4,7 @@
 //! [`Reply`]; it decides nothing.
 
 mod extract;
+mod file;
 mod gate;
 mod health;
 mod idempotency;

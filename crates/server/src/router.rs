@@ -48,6 +48,7 @@ pub(crate) fn documented() -> OpenApiRouter<App> {
         .merge(rest::meetings::router())
         .merge(rest::series::router())
         .merge(rest::participants::router())
+        .merge(rest::recordings::router())
         .merge(rest::messages::router())
         .merge(rest::transcript::router())
         .merge(rest::notes::router())

@@ -2,8 +2,8 @@
 
 use meetmind_core::{
     Agent, AgentId, Consent, ConsentId, Meeting, MeetingId, Memory, MemoryChange, MemoryChangeId,
-    MemoryId, Message, MessageId, Participant, ParticipantId, RunId, Segment, SegmentId, Timestamp,
-    UserId, Webhook, WebhookId,
+    MemoryId, Message, MessageId, Participant, ParticipantId, Recording, RecordingFile,
+    RecordingFileId, RecordingId, RunId, Segment, SegmentId, Timestamp, UserId, Webhook, WebhookId,
 };
 
 use crate::db::{execute, fetch_all};
@@ -22,6 +22,11 @@ statements! {
         WHERE participant_id = $1 AND (id > $2 OR $2 IS NULL) ORDER BY id LIMIT $3";
     EXPORT_SEGMENTS = "SELECT id, meeting_id, participant_id, speaker, text, start_ms, end_ms, confidence, language, is_final, external_id, attribution, version,
         corrected_at, created_at, updated_at FROM segments WHERE participant_id = $1 AND (id > $2 OR $2 IS NULL) ORDER BY id LIMIT $3";
+    EXPORT_RECORDINGS = "SELECT r.id, r.meeting_id, r.mode, r.status, r.reason, r.started_by, r.stopped_by, r.started_at, r.ended_at, r.duration_ms, r.size_bytes,
+        r.dropped_packets, r.participants, r.skipped FROM recordings r JOIN meetings m ON m.id = r.meeting_id
+        WHERE m.owner_id = $1 AND (r.id > $2 OR $2 IS NULL) ORDER BY r.id LIMIT $3";
+    EXPORT_RECORDING_FILES = "SELECT id, recording_id, kind, participant_id, track, name, content_type, start_ms, duration_ms, size_bytes, sha256
+        FROM recording_files WHERE participant_id = $1 AND (id > $2 OR $2 IS NULL) ORDER BY id LIMIT $3";
     EXPORT_MEMORIES = "SELECT id, user_id, meeting_id, agent_id, subject, content, metadata, categories, segment_ids, source, replaced_by, expires_at, created_at, updated_at
         FROM memories WHERE user_id = $1 AND (id > $2 OR $2 IS NULL) ORDER BY id LIMIT $3";
     EXPORT_MEMORY_CHANGES = "SELECT id, memory_id, event, old_content, new_content, actor, at FROM memory_changes
@@ -46,6 +51,8 @@ statements! {
         UNION ALL SELECT 'actions', COUNT(*) FROM actions WHERE meeting_id IN (SELECT id FROM own)
         UNION ALL SELECT 'decisions', COUNT(*) FROM decisions WHERE meeting_id IN (SELECT id FROM own)
         UNION ALL SELECT 'memories', COUNT(*) FROM memories WHERE user_id = $1 OR meeting_id IN (SELECT id FROM own)
+        UNION ALL SELECT 'recordings', COUNT(*) FROM recordings WHERE meeting_id IN (SELECT id FROM own)
+        UNION ALL SELECT 'recording_files', COUNT(*) FROM recording_files f JOIN recordings r ON r.id = f.recording_id WHERE r.meeting_id IN (SELECT id FROM own)
         UNION ALL SELECT 'agents', COUNT(*) FROM agents WHERE owner_id = $1
         UNION ALL SELECT 'runs', COUNT(*) FROM runs WHERE owner_id = $1 OR meeting_id IN (SELECT id FROM own)
         UNION ALL SELECT 'webhooks', COUNT(*) FROM webhooks WHERE user_id = $1";
@@ -106,6 +113,10 @@ export! {
     export_messages(ParticipantId, MessageId) -> Message = EXPORT_MESSAGES;
     /// What a participant said.
     export_segments(ParticipantId, SegmentId) -> Segment = EXPORT_SEGMENTS;
+    /// Recordings of meetings that a user made; the files themselves are fetched one by one.
+    export_recordings(UserId, RecordingId) -> Recording = EXPORT_RECORDINGS;
+    /// The files of a participant's own tracks.
+    export_recording_files(ParticipantId, RecordingFileId) -> RecordingFile = EXPORT_RECORDING_FILES;
     /// A user's memories, replaced ones too.
     export_memories(UserId, MemoryId) -> Memory = EXPORT_MEMORIES;
     /// The history of a user's memories.

@@ -44,6 +44,9 @@ statements! {
     CONSENT_STANDING = "SELECT p.role, c.transcript, c.memory FROM participants p
         LEFT JOIN consents c ON c.id = (SELECT n.id FROM consents n WHERE n.participant_id = p.id ORDER BY n.id DESC LIMIT 1)
         WHERE p.meeting_id = $1 AND p.id = $2";
+    CONSENT_RECORDING = "SELECT p.id, p.role, c.recording FROM participants p
+        LEFT JOIN consents c ON c.id = (SELECT n.id FROM consents n WHERE n.participant_id = p.id ORDER BY n.id DESC LIMIT 1)
+        WHERE p.meeting_id = $1 ORDER BY p.id";
     CONSENT_LIST = "SELECT id, meeting_id, participant_id, transcript, recording, memory, actor, at FROM consents
         WHERE meeting_id = $1 AND (id > $2 OR $2 IS NULL) ORDER BY id LIMIT $3";
 }
@@ -268,6 +271,17 @@ impl Conn {
     ) -> Result<(MeetingRole, Option<ConsentState>, Option<ConsentState>)> {
         fetch_optional!(self, CONSENT_STANDING, meeting_id, participant_id)?
             .ok_or(Error::NotFound("participant"))
+    }
+
+    /// Everybody of a meeting with their role and what they said to recordings.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn consent_recording(
+        &mut self,
+        meeting_id: MeetingId,
+    ) -> Result<Vec<(ParticipantId, MeetingRole, Option<ConsentState>)>> {
+        fetch_all!(self, CONSENT_RECORDING, meeting_id)
     }
 
     /// The ledger of a meeting, oldest first.

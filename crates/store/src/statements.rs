@@ -49,6 +49,7 @@ pub fn all() -> Vec<(&'static str, &'static str, &'static str, On)> {
         ("one_time", crate::one_time::STATEMENTS),
         ("participants", crate::participants::STATEMENTS),
         ("rooms", crate::rooms::STATEMENTS),
+        ("recordings", crate::recordings::STATEMENTS),
         ("runs", crate::runs::STATEMENTS),
         ("runs", crate::runs::QUERY_STATEMENTS),
         ("search", crate::search::STATEMENTS),

@@ -23,6 +23,11 @@ pub struct TestDb {
 }
 
 impl TestDb {
+    /// A folder that goes with the database, for files of the test; none on Postgres.
+    pub fn directory(&self) -> Option<&std::path::Path> {
+        self.directory.as_deref()
+    }
+
     /// A fresh database on `engine`. `None` when the engine is Postgres and `TEST_POSTGRES_URL`
     /// names no server: the test then says that it did nothing.
     ///

@@ -158,6 +158,8 @@ impl App {
         section_by_participant!(self, writer, "consents", id, export_consents);
         section_by_participant!(self, writer, "messages", id, export_messages);
         section_by_participant!(self, writer, "segments", id, export_segments);
+        section!(self, writer, "recordings", export_recordings(id));
+        section_by_participant!(self, writer, "recording_files", id, export_recording_files);
         writer.text("}".to_owned()).await
     }
 }

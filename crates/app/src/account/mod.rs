@@ -143,6 +143,7 @@ impl App {
         scope_check(&ctx.actor, Scope::Profile)?;
         let user = self.store().read().await?.user_get(id).await?;
         self.password_confirmed(ctx, &user, password).await?;
+        self.recordings_halt_of(ctx).await?;
         let mut change = self.change(ctx).await?;
         change.admin_lock().await?;
         let user = change.user_get(id).await?;
@@ -150,12 +151,15 @@ impl App {
         for counted in change.erase_count(id).await? {
             erased.insert(counted.part, counted.touched);
         }
-        let events = erase_topics(&mut change, id).await?;
+        let events = self.erase_topics(&mut change, ctx, id).await?;
         erased.insert(
             "events".to_owned(),
             i64::try_from(events).unwrap_or(i64::MAX),
         );
         let places = joined_elsewhere(&mut change, id).await?;
+        let tracks = self.recordings_erase_user(&mut change, ctx, id).await?;
+        *erased.entry("recording_files".to_owned()).or_default() +=
+            i64::try_from(tracks).unwrap_or(i64::MAX);
         let mut anonymised = BTreeMap::new();
         for (part, rows) in change
             .anonymise_user(id, FORMER_PARTICIPANT, ctx.now)
@@ -182,6 +186,7 @@ impl App {
             kept: vec![
                 format!("the event streams of other people's meetings hold the name for up to {days} days"),
                 "what you said in other people's meetings stays in their transcripts, without your name as the speaker".to_owned(),
+                "recordings that mix everybody's sound in other people's meetings keep your voice, unless you erase your words there first".to_owned(),
                 "the audit log keeps the account's id, without the address it called from".to_owned(),
                 "backups that were made before".to_owned(),
             ],
@@ -210,33 +215,36 @@ async fn joined_elsewhere(
     }
 }
 
-/// Erases the user's own meetings and all event streams that go with the account; those who
-/// listen to a meeting are told. Gives the number of events.
-async fn erase_topics(change: &mut Change<'_>, id: UserId) -> Result<u64> {
-    let mut events = change.event_erase(EventTopic::User(id)).await?;
-    let mut after = None;
-    loop {
-        let runs = change.erase_run_ids(id, after, ROWS).await?;
-        let Some(last) = runs.last() else { break };
-        after = Some(*last);
-        for run in runs {
-            events += change.event_erase(EventTopic::Run(run)).await?;
+impl App {
+    /// Erases the user's own meetings and all event streams that go with the account; those who
+    /// listen to a meeting are told. Gives the number of events.
+    async fn erase_topics(&self, change: &mut Change<'_>, ctx: &Ctx, id: UserId) -> Result<u64> {
+        let mut events = change.event_erase(EventTopic::User(id)).await?;
+        let mut after = None;
+        loop {
+            let runs = change.erase_run_ids(id, after, ROWS).await?;
+            let Some(last) = runs.last() else { break };
+            after = Some(*last);
+            for run in runs {
+                events += change.event_erase(EventTopic::Run(run)).await?;
+            }
         }
-    }
-    loop {
-        let meetings = change.erase_meeting_ids(id, ROWS).await?;
-        if meetings.is_empty() {
-            return Ok(events);
-        }
-        for meeting in meetings {
-            let data = json!({ "meeting_id": meeting });
-            change
-                .meeting_event(meeting, EventKind::MeetingErased, &data)
-                .await?;
-            events += change.event_erase(EventTopic::Meeting(meeting)).await?;
-            change.erase_meeting_memory_changes(meeting).await?;
-            change.meeting_delete(meeting).await?;
-            change.authority_changes(AuthorityChange::Meeting(meeting));
+        loop {
+            let meetings = change.erase_meeting_ids(id, ROWS).await?;
+            if meetings.is_empty() {
+                return Ok(events);
+            }
+            for meeting in meetings {
+                let data = json!({ "meeting_id": meeting });
+                change
+                    .meeting_event(meeting, EventKind::MeetingErased, &data)
+                    .await?;
+                events += change.event_erase(EventTopic::Meeting(meeting)).await?;
+                change.erase_meeting_memory_changes(meeting).await?;
+                self.recordings_erase_within(change, ctx, meeting).await?;
+                change.meeting_delete(meeting).await?;
+                change.authority_changes(AuthorityChange::Meeting(meeting));
+            }
         }
     }
 }

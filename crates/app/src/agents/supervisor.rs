@@ -53,6 +53,19 @@ impl App {
                 }
             })
         };
+        let recordings = {
+            let app = self.clone();
+            tokio::spawn(async move {
+                // Large files take a while to be read; nobody waits for that.
+                match app.recordings_recover(&app.system_ctx()).await {
+                    Ok(0) => {}
+                    Ok(count) => tracing::info!(count, "recordings of a process before were ended"),
+                    Err(error) => {
+                        tracing::warn!(%error, "recordings of a process before were not looked at")
+                    }
+                }
+            })
+        };
         let worker = |lane| {
             let (app, stop) = (self.clone(), stop.clone());
             tokio::spawn(async move { app.jobs_work(lane, stop).await })
@@ -61,7 +74,10 @@ impl App {
         BackgroundTasks {
             app: self.clone(),
             stop,
-            tasks: [supervisor, listener].into_iter().chain(lanes).collect(),
+            tasks: [supervisor, listener, recordings]
+                .into_iter()
+                .chain(lanes)
+                .collect(),
         }
     }
 

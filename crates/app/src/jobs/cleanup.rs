@@ -32,7 +32,7 @@ impl App {
         change.commit().await
     }
 
-    /// Deletes old events and answers, and erases meetings that were deleted long ago.
+    /// Deletes old events, answers and recordings, and erases meetings that were deleted long ago.
     pub(super) async fn cleanup(&self, ctx: &Ctx) -> Result<()> {
         self.events_trim(ctx).await?;
         let before = ctx.now.minus(self.settings().archive_retention);
@@ -45,6 +45,7 @@ impl App {
             .await?;
         tx.commit().await?;
         self.memories_trim(ctx).await?;
+        self.recordings_trim(ctx).await?;
         self.auth_trim().await?;
         Ok(())
     }

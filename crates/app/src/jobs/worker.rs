@@ -261,6 +261,10 @@ impl App {
                 self.room_webhooks_send(&job.payload).await?;
                 Ok(Outcome::DONE)
             }
+            JobKind::RemoveFiles => {
+                self.files_remove(ctx).await?;
+                Ok(Outcome::DONE)
+            }
             JobKind::Cleanup => {
                 self.cleanup(ctx).await?;
                 Ok(Outcome {

@@ -145,12 +145,15 @@ impl App {
             .meeting_event(meeting_id, EventKind::ConsentChanged, &new)
             .await?;
         change.commit().await?;
+        self.recording_consents_changed(meeting_id).await;
         let policy = access.meeting.consent_policy;
         let withdrawn = |before: ConsentState, now: ConsentState| {
             let before = Some(before).filter(|word| *word != ConsentState::Pending);
             now == ConsentState::Denied && policy.permits(before)
         };
-        let offered = withdrawn(before.0, new.transcript) || withdrawn(before.2, new.memory);
+        let offered = withdrawn(before.0, new.transcript)
+            || withdrawn(before.1, new.recording)
+            || withdrawn(before.2, new.memory);
         let url = offered.then(|| {
             format!("/api/meetings/{meeting_id}/participants/{participant_id}/erase-words")
         });

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, HashSet};
 
 use meetmind_core::{
     Ctx, DeliveryId, Event, EventKind, EventTopic, MeetingAction, MeetingId, MeetingStatus,
-    ParticipantId, Result, SegmentId, Timestamp,
+    ParticipantId, RecordingReason, Result, SegmentId, Timestamp,
 };
 use meetmind_store::{Conn, ErasureCounts};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::access::{any_access, meeting_access};
+use super::access::{Access, any_access, meeting_access};
 use super::participants::visible_participant;
 use crate::{App, AuthorityChange};
 
@@ -54,6 +54,10 @@ impl App {
     /// # Errors
     /// `NOT_FOUND`, `FORBIDDEN` for all but the host.
     pub async fn meeting_erase(&self, ctx: &Ctx, id: MeetingId) -> Result<ErasureReceipt> {
+        let mut conn = self.store().read().await?;
+        any_access(&mut conn, ctx, id, MeetingAction::Delete).await?;
+        drop(conn);
+        self.recording_halt(id, RecordingReason::Erased).await;
         let mut change = self.change(ctx).await?;
         change.meeting_lock(id).await?;
         let access = any_access(&mut change, ctx, id, MeetingAction::Delete).await?;
@@ -82,6 +86,7 @@ impl App {
             tally.add("events", change.events_blank(topic, &needle, &blank).await?);
         }
         tally.extend(change.erasure_copies(id).await?);
+        tally.extend(self.recordings_erase_within(&mut change, ctx, id).await?);
         tally.extend(change.erasure_meeting_rows(id).await?);
         for user_id in users {
             let data = json!({ "meeting_id": id });
@@ -104,8 +109,9 @@ impl App {
     }
 
     /// Erases what a participant said in a meeting: segments, the memories and agents' answers
-    /// that cite them, the highlights that quote them, and their words in events and webhook
-    /// deliveries. Other notes are marked stale and written anew.
+    /// that cite them, the highlights that quote them, their words in events and webhook deliveries,
+    /// and their voice and picture in recordings: the files of their tracks, and every mix they are in
+    /// (one that is being made is stopped). Other notes are marked stale and written anew.
     ///
     /// # Errors
     /// `NOT_FOUND`; `FORBIDDEN` for all but the participant and the host.
@@ -115,13 +121,13 @@ impl App {
         meeting_id: MeetingId,
         participant_id: ParticipantId,
     ) -> Result<ErasureReceipt> {
+        let mut conn = self.store().read().await?;
+        words_access(&mut conn, ctx, meeting_id, participant_id).await?;
+        drop(conn);
+        self.recording_halt_with(meeting_id, participant_id).await;
         let mut change = self.change(ctx).await?;
         change.meeting_lock(meeting_id).await?;
-        let access = meeting_access(&mut change, ctx, meeting_id, MeetingAction::Consent).await?;
-        visible_participant(&mut change, &access, participant_id).await?;
-        if access.participant_id != Some(participant_id) {
-            meeting_access(&mut change, ctx, meeting_id, MeetingAction::Delete).await?;
-        }
+        let access = words_access(&mut change, ctx, meeting_id, participant_id).await?;
         let segments = change.words_segment_ids(participant_id).await?;
         let mut tally = Tally::default();
         let mut marked_stale = 0;
@@ -143,6 +149,10 @@ impl App {
             }
         }
         tally.extend(counts);
+        tally.extend(
+            self.recordings_erase_person(&mut change, ctx, meeting_id, participant_id)
+                .await?,
+        );
         let erased: HashSet<SegmentId> = segments.iter().copied().collect();
         answers_erase(&mut change, meeting_id, &erased, &mut tally).await?;
         events_erase(&mut change, meeting_id, participant_id, &erased, &mut tally).await?;
@@ -173,6 +183,21 @@ impl App {
             marked_stale,
         })
     }
+}
+
+/// A meeting for who may erase a participant's words: the participant, and the host.
+async fn words_access(
+    conn: &mut Conn,
+    ctx: &Ctx,
+    meeting_id: MeetingId,
+    participant_id: ParticipantId,
+) -> Result<Access> {
+    let access = meeting_access(conn, ctx, meeting_id, MeetingAction::Consent).await?;
+    visible_participant(conn, &access, participant_id).await?;
+    if access.participant_id != Some(participant_id) {
+        meeting_access(conn, ctx, meeting_id, MeetingAction::Delete).await?;
+    }
+    Ok(access)
 }
 
 /// Erases agents' answers that rest on erased segments.

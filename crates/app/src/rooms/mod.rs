@@ -145,6 +145,11 @@ impl App {
         }
     }
 
+    /// The server inside, where one runs.
+    pub(crate) fn media_server(&self) -> Option<&MediaServer> {
+        Some(&self.inner.rooms.embedded.get()?.server)
+    }
+
     fn embedded(&self) -> std::result::Result<&Embedded, Refusal> {
         self.inner
             .rooms

@@ -14,13 +14,18 @@ use super::red::unwrap_red;
 
 /// Frames of a 300 Hz tone at a quarter of full scale, encoded.
 pub(crate) fn tone_packets(count: usize) -> Vec<Arc<[u8]>> {
+    tone_packets_of(300.0, count)
+}
+
+/// Frames of a tone at a quarter of full scale, encoded.
+pub(crate) fn tone_packets_of(hz: f32, count: usize) -> Vec<Arc<[u8]>> {
     let mut encoder = Encoder::voice(32_000).unwrap();
     (0..count)
         .map(|frame| {
             let pcm: Vec<i16> = (0..FRAME_SAMPLES)
                 .map(|sample| {
                     let time = (frame * FRAME_SAMPLES + sample) as f32 / 48_000.0;
-                    ((time * 300.0 * std::f32::consts::TAU).sin() * 8_000.0) as i16
+                    ((time * hz * std::f32::consts::TAU).sin() * 8_000.0) as i16
                 })
                 .collect();
             Arc::from(encoder.encode(&pcm).unwrap())

@@ -5,11 +5,13 @@ pub mod depacketize;
 pub mod index;
 mod mix;
 pub mod ogg;
+pub mod probe;
 pub mod recorder;
 pub mod reorder;
 pub mod spec;
+pub mod tap;
 mod track;
 pub mod webm;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

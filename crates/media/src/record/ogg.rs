@@ -184,14 +184,13 @@ impl<W: Write> OggOpusWriter<W> {
 
     fn push(&mut self, packet: &[u8], samples: u64) -> io::Result<()> {
         let segments = packet.len() / 255 + 1;
-        if self.page.lacing.len() + segments > 255 {
+        // A full page waits for the next packet: the last page of a file must end with a packet
+        // (RFC 7845, 4), because players look there for the length.
+        if self.page.samples >= PAGE_SAMPLES || self.page.lacing.len() + segments > 255 {
             self.flush()?;
         }
         self.page.add(packet, samples);
         self.position += samples;
-        if self.page.samples >= PAGE_SAMPLES {
-            self.flush()?;
-        }
         Ok(())
     }
 

@@ -101,14 +101,13 @@ impl Recorder {
         let source = self.next_source;
         self.next_source += 1;
         let media = match codec {
-            TrackCodec::Opus | TrackCodec::Red if self.spec.audio_tracks => {
+            TrackCodec::Opus if self.spec.audio_tracks => {
                 let output = self.output(&participant, &track, "ogg")?;
                 let mut comments = self.spec.comments.clone();
                 comments.push(("ARTIST".to_owned(), participant.clone()));
-                let red = codec == TrackCodec::Red;
                 // The mix has the serial 1.
                 let serial = source as u32;
-                let audio = AudioTrack::new(red, self.started, comments, serial, output);
+                let audio = AudioTrack::new(self.started, comments, serial, output);
                 Media::Audio(Box::new(audio))
             }
             TrackCodec::Video(video) if self.spec.video_tracks => {
@@ -179,10 +178,7 @@ impl Recorder {
                 mix.remove(track.source);
             }
             match &mut track.media {
-                Media::Audio(audio) => {
-                    audio.silence()?;
-                    audio.take(&mut self.chunks);
-                }
+                Media::Audio(audio) => audio.silence(),
                 Media::Video(video) => {
                     video.silence()?;
                     video.take(&mut self.chunks);
@@ -229,13 +225,13 @@ impl Recorder {
             }
             Media::None => {}
         }
-        let red = state.codec == TrackCodec::Red;
         if let (Some(mix), false) = (&mut self.mix, matches!(state.codec, TrackCodec::Video(_))) {
             let TrackPacket {
                 seq,
                 rtp_time,
                 payload,
                 received,
+                red,
                 ..
             } = packet;
             let packet = SourcePacket {

@@ -47,10 +47,8 @@ impl Default for RecordingSpec {
 /// What a track carries. Other codecs (AV1, H265) are not recorded: leave their tracks out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TrackCodec {
-    /// Opus.
+    /// Opus, alone or within RED (RFC 2198).
     Opus,
-    /// Opus within RED (RFC 2198).
-    Red,
     /// Video.
     Video(VideoCodec),
 }
@@ -75,6 +73,8 @@ pub struct TrackPacket {
     pub rtp_time: u32,
     /// The RTP marker.
     pub marker: bool,
+    /// Whether the payload is wrapped in RED (RFC 2198); a sender may change it from packet to packet.
+    pub red: bool,
     /// The payload, decrypted.
     pub payload: Arc<[u8]>,
     /// When it came.

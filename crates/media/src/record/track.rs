@@ -49,7 +49,6 @@ impl Output {
 /// An Opus track.
 #[derive(Debug)]
 pub(super) struct AudioTrack {
-    red: bool,
     clock: RtpClock,
     /// Packets with their places on the wall clock, in samples since the recording began.
     queue: Reorder<(i64, Arc<[u8]>)>,
@@ -63,14 +62,12 @@ pub(super) struct AudioTrack {
 
 impl AudioTrack {
     pub(super) fn new(
-        red: bool,
         origin: Instant,
         comments: Vec<(String, String)>,
         serial: u32,
         output: Output,
     ) -> Self {
         AudioTrack {
-            red,
             clock: RtpClock::new(SAMPLE_RATE_HZ, origin),
             queue: Reorder::new(HOLD),
             writer: None,
@@ -85,7 +82,7 @@ impl AudioTrack {
         let Some(placement) = self.clock.place(packet.rtp_time, packet.received) else {
             return;
         };
-        if !self.red {
+        if !packet.red {
             let item = (placement.wall, Arc::clone(&packet.payload));
             self.queue.push(packet.seq, packet.received, item);
             return;
@@ -139,10 +136,9 @@ impl AudioTrack {
         }
     }
 
-    /// Forgets what waits, and closes the page of what was written.
-    pub(super) fn silence(&mut self) -> io::Result<()> {
+    /// Forgets what waits.
+    pub(super) fn silence(&mut self) {
         self.queue.clear();
-        self.writer.as_mut().map_or(Ok(()), OggOpusWriter::flush)
     }
 
     pub(super) fn finish(&mut self) -> io::Result<()> {

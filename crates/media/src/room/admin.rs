@@ -166,7 +166,7 @@ impl Room {
     }
 
     /// Whether a recording of the room runs; every client is told.
-    pub(crate) fn set_recording(&mut self, active: bool) {
+    pub(super) fn set_recording(&mut self, active: bool) {
         if self.info.active_recording == active {
             return;
         }

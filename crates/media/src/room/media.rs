@@ -188,6 +188,9 @@ impl Room {
                 self.forward(*listener, track_key, encoding, &input, kept);
             }
         }
+        if self.tap.is_some() {
+            wanted.add(self.tap_packet(track_key, codec, encoding.red, &input, &packet));
+        }
         if wanted.contains(layer) {
             recent.keep(layer, packet);
         } else {

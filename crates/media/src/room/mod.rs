@@ -3,7 +3,7 @@
 //! A [`Room`] takes signal messages, datagrams and the passing of time, and answers through its [`Step`]:
 //! datagrams into the outbox, messages into the participants' signal sinks, facts into the events. It does
 //! no IO and reads no clock. One file per concern: `join` (and resume, and leaving), `publish`, `subscribe`,
-//! `negotiate` (sections and offers), `media` (the packets), `bandwidth` (who gets which layer), `data`, `admin` (server calls), `upkeep` (what happens with time).
+//! `negotiate` (sections and offers), `media` (the packets), `bandwidth` (who gets which layer), `data`, `admin` (server calls), `record` (the tap of a recording), `upkeep` (what happens with time).
 
 mod admin;
 mod bandwidth;
@@ -16,6 +16,7 @@ mod participant;
 mod publish;
 mod quality;
 mod recent;
+mod record;
 mod signals;
 mod subscribe;
 #[cfg(test)]
@@ -145,6 +146,8 @@ pub(crate) struct Room {
     had_participants: bool,
     next_upkeep: Instant,
     upkeeps: u64,
+    /// The recording that runs.
+    tap: Option<record::RoomTap>,
     finished: bool,
 }
 
@@ -185,6 +188,7 @@ impl Room {
             had_participants: false,
             next_upkeep: step.now + upkeep::INTERVAL,
             upkeeps: 0,
+            tap: None,
             finished: false,
         };
         room.emit(RoomEventKind::Started(config.agents.clone()), step);

@@ -284,6 +284,7 @@ impl Room {
     fn tracks_live(&mut self, key: u64, live: &[TrackKey], step: &mut Step<'_>) {
         self.announce(key, true);
         for track in live {
+            self.tap_wants(*track, true, step);
             let Some(info) = self.tracks.get(track).map(|track| track.info.clone()) else {
                 continue;
             };
@@ -310,6 +311,7 @@ impl Room {
         let Some(track) = self.tracks.remove(&key) else {
             return;
         };
+        self.tap_ended(key, step);
         for subscriber in &track.subscribers {
             if let Some(participant) = self.participants.get_mut(subscriber) {
                 participant.subscriptions.remove(&key);

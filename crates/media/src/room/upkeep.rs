@@ -33,6 +33,7 @@ impl Room {
     pub(super) fn upkeep(&mut self, step: &mut Step<'_>) {
         self.upkeeps += 1;
         self.tell_speakers(step);
+        self.tend_tap();
         if self.upkeeps.is_multiple_of(QUALITY_EVERY) {
             self.tell_quality(step);
         }

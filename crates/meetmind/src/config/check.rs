@@ -252,6 +252,7 @@ impl Config {
             1,
             3600,
         )?;
+        self.recordings.check()?;
         within(
             "retention.events_days",
             self.retention.events_days,

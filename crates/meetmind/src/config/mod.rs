@@ -3,6 +3,7 @@
 mod check;
 mod dotenv;
 mod layers;
+mod recordings;
 mod reference;
 mod show;
 
@@ -15,6 +16,7 @@ use meetmind_media::turn::TurnSecret;
 use serde::Deserialize;
 
 pub(crate) use layers::Sources;
+pub(crate) use recordings::Recordings;
 pub(crate) use reference::reference;
 pub(crate) use show::{show, without_password};
 
@@ -44,6 +46,7 @@ pub(crate) struct Config {
     pub(crate) providers: Providers,
     pub(crate) agents: Agents,
     pub(crate) guests: Guests,
+    pub(crate) recordings: Recordings,
     pub(crate) retention: Retention,
     pub(crate) outbound: Outbound,
     /// What a person should know about this set-up; filled in by the checks.
@@ -294,6 +297,7 @@ impl Config {
                 per_meeting: self.guests.max_per_meeting,
                 per_address_and_hour: self.guests.max_per_address_and_hour,
             },
+            recordings: self.recordings.settings(defaults.recordings),
             outbound: meetmind_app::OutboundSettings {
                 allow_private: self.outbound.allow_private,
                 timeout: Duration::from_secs(self.outbound.timeout_s),

@@ -109,3 +109,67 @@ fn every_acknowledged_write_survives_a_kill() {
         kept.len()
     );
 }
+
+#[test]
+fn a_recording_survives_a_kill_up_to_its_last_second() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut serving = Serving::start(folder.path());
+    let mut http = serving.http();
+    let account =
+        json!({"email": "ada@example.com", "name": "Ada", "password": "kestrel yard bottling"});
+    let session = http.post("/auth/register", &account);
+    let token = |session: &Value| {
+        session["access_token"]
+            .as_str()
+            .expect("a token")
+            .to_owned()
+    };
+    http.token = token(&session);
+    let meeting = http.post("/api/meetings", &json!({"title": "Crash"}));
+    let meeting = format!("/api/meetings/{}", meeting["id"].as_str().expect("an id"));
+    http.post(&format!("{meeting}/join"), &json!({}));
+    let recording = http.post(&format!("{meeting}/recordings"), &json!({"mode": "mix"}));
+    let recording = recording["id"].as_str().expect("an id").to_owned();
+    let id = meeting.rsplit('/').next().expect("an id");
+    let file = folder
+        .path()
+        .join("data/recordings")
+        .join(id)
+        .join(&recording)
+        .join("mixed.ogg");
+    let pages = || {
+        let bytes = std::fs::read(&file).unwrap_or_default();
+        bytes.windows(4).filter(|four| four == b"OggS").count()
+    };
+    // Two pages of headers, and some seconds of sound.
+    while pages() < 5 {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    serving.child.kill().expect("it lives");
+    serving.child.wait().expect("it died");
+
+    let serving = Serving::start(folder.path());
+    let mut again = serving.http();
+    let login = json!({"email": account["email"], "password": account["password"]});
+    again.token = token(&again.post("/auth/login", &login));
+    let path = format!("{meeting}/recordings/{recording}");
+    let mut found = again.data(&path);
+    while found["status"] == "recording" {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        found = again.data(&path);
+    }
+    assert_eq!(
+        (&found["status"], &found["reason"]),
+        (&json!("interrupted"), &json!("process_died"))
+    );
+    let duration = found["duration_ms"].as_i64().expect("a number");
+    assert!((3_000..20_000).contains(&duration), "{found}");
+    assert_eq!(found["files"][0]["duration_ms"], found["duration_ms"]);
+    let length = std::fs::metadata(&file).expect("a file").len();
+    assert_eq!(found["size_bytes"], json!(length));
+    let name = found["files"][0]["id"].as_str().expect("an id");
+    let (code, bytes) = again.get(&format!("{path}/files/{name}"));
+    assert!(code == 200 && bytes.starts_with("OggS"), "{code}");
+    // The meeting goes on, and can be recorded again.
+    again.post(&format!("{meeting}/recordings"), &json!({}));
+}

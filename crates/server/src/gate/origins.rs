@@ -90,13 +90,23 @@ pub(crate) fn cors(settings: &Settings) -> Option<CorsLayer> {
                 "if-match",
                 "idempotency-key",
                 "last-event-id",
+                "range",
+                "if-range",
                 "x-csrf-token",
                 "mcp-protocol-version",
                 "mcp-method",
                 "mcp-name",
                 "mcp-session-id",
             ]))
-            .expose_headers(names(&["etag", "location", "retry-after", "x-request-id"]))
+            .expose_headers(names(&[
+                "etag",
+                "location",
+                "retry-after",
+                "x-request-id",
+                "accept-ranges",
+                "content-range",
+                "content-disposition",
+            ]))
             .max_age(std::time::Duration::from_secs(600)),
     )
 }

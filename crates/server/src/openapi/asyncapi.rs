@@ -2,7 +2,7 @@
 
 use meetmind_core::{
     Action, Agent, Consent, Decision, Event, EventKind, Highlight, Meeting, Memory, Message,
-    Participant, Run, Segment, Signal, SignalKind, Summary, Topic,
+    Participant, Recording, Run, Segment, Signal, SignalKind, Summary, Topic,
 };
 use serde_json::{Map, Value, json};
 use utoipa::OpenApi;
@@ -23,6 +23,7 @@ use crate::ws::{ClientFrame, ServerFrame};
     Memory,
     Message,
     Participant,
+    Recording,
     Run,
     Segment,
     ServerFrame,
@@ -50,6 +51,7 @@ pub(super) const fn payload(kind: EventKind) -> &'static [&'static str] {
         | K::ParticipantUpdated => &["Participant"],
         K::ConsentChanged => &["Consent"],
         K::SegmentDrafted | K::SegmentFinalized | K::SegmentCorrected => &["Segment"],
+        K::RecordingStarted | K::RecordingStopped | K::RecordingFailed => &["Recording"],
         K::MessagePosted => &["Message"],
         K::SummaryUpdated => &["Summary"],
         K::TopicOpened => &["Topic"],
@@ -68,6 +70,7 @@ pub(super) const fn payload(kind: EventKind) -> &'static [&'static str] {
         K::AgentUpdated => &["Agent"],
         K::MeetingArchived
         | K::MeetingErased
+        | K::RecordingDeleted
         | K::SegmentErased
         | K::MemoryDeleted
         | K::WebhookTested => &["Named"],

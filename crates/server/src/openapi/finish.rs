@@ -12,7 +12,7 @@ use utoipa::openapi::{
 use super::sample;
 
 /// What a tag is about. A tag that is not here gets no description, which a test finds.
-const TAGS: [(&str, &str); 23] = [
+const TAGS: [(&str, &str); 24] = [
     ("auth", "Signing up, in and out; sessions, keys, passwords."),
     ("account", "Your own profile and data."),
     ("meetings", "Meetings, from planned to erased."),
@@ -22,6 +22,7 @@ const TAGS: [(&str, &str); 23] = [
     ("chat", "The chat of a meeting."),
     ("messages", "Messages of a meeting."),
     ("transcript", "What was said."),
+    ("recordings", "Sound and pictures of a meeting, as files."),
     (
         "notes",
         "Summaries, topics, highlights, actions and decisions.",

@@ -12,6 +12,7 @@ pub(crate) mod memories;
 pub(crate) mod messages;
 pub(crate) mod notes;
 pub(crate) mod participants;
+pub(crate) mod recordings;
 pub(crate) mod runs;
 pub(crate) mod search;
 pub(crate) mod series;

@@ -1,15 +1,18 @@
 //! What events carry, held against the AsyncAPI document.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use axum::http::Method;
+use meetmind_app::Settings;
 use meetmind_core::EventKind;
+use meetmind_media::driver::DriverConfig;
 use meetmind_server::asyncapi_document;
 use meetmind_server::testing::TestServer;
 use serde_json::{Value, json};
 
-use crate::people::{People, events, text, user_id};
+use crate::people::{People, events, recording_server, text, user_id};
 
 /// Why a value is not what a schema says; the keywords that our schemas of records use, but for
 /// patterns and formats.
@@ -99,7 +102,7 @@ async fn done(
 
 #[tokio::test]
 async fn events_carry_what_the_document_says() {
-    let server = TestServer::new().await;
+    let server = recording_server(Settings::default()).await;
     let people = People::new(&server).await;
     let (host, ben) = (&people.host, &people.participant);
     let room = people
@@ -212,6 +215,30 @@ async fn events_carry_what_the_document_says() {
     )
     .await;
     done(&server, host, Method::DELETE, &path, Value::Null).await;
+
+    // It is recorded twice; the second one is deleted.
+    let driver = DriverConfig {
+        listen: vec![IpAddr::V4(Ipv4Addr::LOCALHOST)],
+        udp_port: 0,
+        tcp_port: None,
+        shards: 1,
+        ..DriverConfig::default()
+    };
+    let app = &server.app.app;
+    let rooms = app.rooms_open(driver, None).await.expect("a media server");
+    let recording = post(host, at("/recordings"), Value::Null).await;
+    let folder = app.settings().recordings.directory.clone();
+    // Nothing can be written down of what is not there any more.
+    std::fs::remove_dir_all(&folder).expect("a folder");
+    let failed = at(&format!("/recordings/{}", text(&recording["id"])));
+    while done(&server, host, Method::GET, &failed, Value::Null).await["status"] == "recording" {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let recording = post(host, at("/recordings"), Value::Null).await;
+    let path = at(&format!("/recordings/{}", text(&recording["id"])));
+    post(host, format!("{path}/stop"), Value::Null).await;
+    done(&server, host, Method::DELETE, &path, Value::Null).await;
+    rooms.stop(Duration::from_secs(1)).await;
 
     // The end.
     done(

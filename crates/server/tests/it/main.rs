@@ -20,6 +20,7 @@ mod rest {
     mod messages;
     mod notes;
     mod participants;
+    mod recordings;
     mod runs;
     mod search;
     mod series;

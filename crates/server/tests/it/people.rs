@@ -7,11 +7,12 @@ use meetmind_app::Settings;
 use meetmind_app::testing::TestApp;
 use meetmind_core::{
     Actor, ApiKeyId, Id, MeetingId, MeetingRole, Participant, ParticipantId, ParticipantState,
-    Proof, Scope, UserId,
+    Proof, Recording, RecordingFile, RecordingFileKind, RecordingMode, RecordingReason,
+    RecordingStatus, Scope, UserId,
 };
 use meetmind_server::testing::{TestAnswer, TestServer};
-use meetmind_store::Engine;
 use meetmind_store::testing::TestDb;
+use meetmind_store::{Engine, RecordingOutcome};
 use serde_json::{Value, json};
 
 /// A server on SQLite, and one on Postgres where a test server is at hand.
@@ -177,4 +178,73 @@ pub(crate) async fn events(server: &TestServer, topic: &str) -> Vec<(String, Val
         .into_iter()
         .map(|event| (event.kind.to_string(), event.data))
         .collect()
+}
+
+/// What a file of [`recording`] holds.
+pub(crate) const RECORDED: &[u8] = b"OggS, and whatever comes after it";
+
+/// A server whose recordings have a folder, which goes with its database.
+pub(crate) async fn recording_server(mut settings: Settings) -> TestServer {
+    let db = TestDb::new(Engine::Sqlite).await.expect("a test database");
+    let db = db.expect("SQLite is always there");
+    settings.recordings.directory = db.directory().expect("a folder").join("recordings");
+    TestServer::over(TestApp::on(db, settings).await)
+}
+
+/// A recording that has ended, with a mix; gives the ids of both.
+pub(crate) async fn recording(app: &TestApp, meeting_id: MeetingId) -> (String, String) {
+    let now = app.app.now();
+    let recording = Recording {
+        id: app.app.entropy().id(now),
+        meeting_id,
+        mode: RecordingMode::Mix,
+        status: RecordingStatus::Recording,
+        reason: None,
+        started_by: "system".to_owned(),
+        stopped_by: None,
+        started_at: now,
+        ended_at: None,
+        duration_ms: 0,
+        size_bytes: 0,
+        dropped_packets: 0,
+        participants: Vec::new(),
+        skipped: Vec::new(),
+    };
+    let size_bytes = i64::try_from(RECORDED.len()).expect("a length");
+    let file = RecordingFile {
+        id: app.app.entropy().id(now),
+        recording_id: recording.id,
+        kind: RecordingFileKind::Mix,
+        participant_id: None,
+        track: None,
+        name: "mixed.ogg".to_owned(),
+        content_type: "audio/ogg".to_owned(),
+        start_ms: 0,
+        duration_ms: 900,
+        size_bytes,
+        sha256: "c0ffee".to_owned(),
+    };
+    let folder = app.app.settings().recordings.directory.clone();
+    let folder = folder
+        .join(meeting_id.to_string())
+        .join(recording.id.to_string());
+    std::fs::create_dir_all(&folder).expect("a folder");
+    std::fs::write(folder.join(&file.name), RECORDED).expect("a file");
+    let ids = (recording.id.to_string(), file.id.to_string());
+    let mut tx = app.db.store.begin().await.expect("a transaction");
+    tx.recording_insert(&recording).await.expect("a row");
+    let outcome = RecordingOutcome {
+        recording: Recording {
+            status: RecordingStatus::Completed,
+            reason: Some(RecordingReason::Requested),
+            ended_at: Some(now),
+            duration_ms: 900,
+            size_bytes,
+            ..recording
+        },
+        files: vec![file],
+    };
+    assert!(tx.recording_end(&outcome).await.expect("an end"));
+    tx.commit().await.expect("a commit");
+    ids
 }

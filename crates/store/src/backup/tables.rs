@@ -148,6 +148,17 @@ tables! {
         id: Uuid, run_id: Uuid, from_state: Text, to_state: Text, activity: Text,
         reason_code: Text, message: Text, actor: Text, attempt: Int, at: Time
     }
+    recordings (id) {
+        id: Uuid, meeting_id: Uuid, mode: Text, status: Text, reason: Text, started_by: Text,
+        stopped_by: Text, started_at: Time, ended_at: Time, duration_ms: Int, size_bytes:
+        Int, dropped_packets: Int, participants: Json, skipped: Json
+    }
+    recording_files (id) {
+        id: Uuid, recording_id: Uuid, kind: Text, participant_id: Uuid, track: Text, name:
+        Text, content_type: Text, start_ms: Int, duration_ms: Int, size_bytes: Int, sha256:
+        Text
+    }
+    file_removals (path) { path: Text, marked_at: Time, attempts: Int, last_error: Text }
     memories (id) links replaced_by {
         id: Uuid, user_id: Uuid, meeting_id: Uuid, agent_id: Uuid, subject: Text, content:
         Text, metadata: Json, categories: Json, segment_ids: Json, source: Text,

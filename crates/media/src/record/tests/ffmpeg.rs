@@ -44,7 +44,7 @@ fn ffmpeg_decodes_whole_and_cut_files() {
     }
 }
 
-fn ffmpeg() -> Option<&'static str> {
+pub(crate) fn ffmpeg() -> Option<&'static str> {
     // The test reads no environment; these are the places where packages put it.
     [
         "/usr/bin/ffmpeg",
@@ -111,6 +111,7 @@ fn ffmpeg_decodes_recorded_video() {
                     seq,
                     rtp_time: (index * 3_000) as u32,
                     marker: number + 1 == packets.len(),
+                    red: false,
                     payload: Arc::from(&payload[..]),
                     received: meeting.started + ms(at),
                 };

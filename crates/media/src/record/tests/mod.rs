@@ -1,7 +1,7 @@
 //! Tests of the writers, the depacketizers and the recorder, against strict parsers of their own.
 
-mod ffmpeg;
+pub(crate) mod ffmpeg;
 mod files;
 mod packets;
-mod parse;
+pub(crate) mod parse;
 mod recording;

@@ -1,12 +1,12 @@
 //! Strict parsers of the two file formats: everything the formats demand is asserted.
 
 /// One Opus packet of an Ogg file and the granule position of its page.
-pub(super) struct OggFile {
-    pub(super) channels: u8,
-    pub(super) pre_skip: u16,
-    pub(super) packets: Vec<Vec<u8>>,
-    pub(super) granules: Vec<u64>,
-    pub(super) ended: bool,
+pub(crate) struct OggFile {
+    pub(crate) channels: u8,
+    pub(crate) pre_skip: u16,
+    pub(crate) packets: Vec<Vec<u8>>,
+    pub(crate) granules: Vec<u64>,
+    pub(crate) ended: bool,
 }
 
 /// Bitwise, so that it shares nothing with the writer's table.
@@ -26,7 +26,7 @@ fn crc(bytes: &[u8]) -> u32 {
 }
 
 /// Parses whole pages; with `cut`, a partial page at the end is allowed.
-pub(super) fn ogg(mut file: &[u8], cut: bool) -> OggFile {
+pub(crate) fn ogg(mut file: &[u8], cut: bool) -> OggFile {
     let mut packets: Vec<Vec<u8>> = Vec::new();
     let mut granules = Vec::new();
     let mut sequence = 0_u32;
@@ -120,25 +120,25 @@ pub(super) fn ogg(mut file: &[u8], cut: bool) -> OggFile {
 
 /// One block of a WebM file.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Block {
-    pub(super) track: u8,
-    pub(super) at_ms: i64,
-    pub(super) key: bool,
-    pub(super) data: Vec<u8>,
+pub(crate) struct Block {
+    pub(crate) track: u8,
+    pub(crate) at_ms: i64,
+    pub(crate) key: bool,
+    pub(crate) data: Vec<u8>,
 }
 
 /// What a WebM file contains.
 #[derive(Debug, Default)]
-pub(super) struct WebmFile {
-    pub(super) kind: String,
-    pub(super) codecs: Vec<String>,
-    pub(super) size: Option<(u64, u64)>,
-    pub(super) blocks: Vec<Block>,
-    pub(super) duration_ms: Option<f64>,
+pub(crate) struct WebmFile {
+    pub(crate) kind: String,
+    pub(crate) codecs: Vec<String>,
+    pub(crate) size: Option<(u64, u64)>,
+    pub(crate) blocks: Vec<Block>,
+    pub(crate) duration_ms: Option<f64>,
     /// Cue times and whether a cluster really begins at each position.
-    pub(super) cues: Vec<(u64, bool)>,
-    pub(super) seeks: usize,
-    pub(super) known_size: bool,
+    pub(crate) cues: Vec<(u64, bool)>,
+    pub(crate) seeks: usize,
+    pub(crate) known_size: bool,
 }
 
 fn vint(bytes: &[u8], keep_marker: bool) -> (u64, usize) {
@@ -179,7 +179,7 @@ fn number(bytes: &[u8]) -> u64 {
         .fold(0, |value, byte| value << 8 | u64::from(*byte))
 }
 
-pub(super) fn webm(file: &[u8], cut: bool) -> WebmFile {
+pub(crate) fn webm(file: &[u8], cut: bool) -> WebmFile {
     let mut parsed = WebmFile::default();
     let (id, id_length) = vint(file, true);
     assert_eq!(id, 0x1a45_dfa3);

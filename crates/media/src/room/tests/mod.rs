@@ -8,4 +8,5 @@ mod joining;
 mod lifetime;
 mod network;
 mod publishing;
+mod recording;
 mod subscribing;

@@ -121,6 +121,7 @@ const CORRECT_WORDS: Rule = rule(MANAGERS, Keys::WithSeveral);
 const TRANSCRIBE: Rule = rule(SPEAKERS, Keys::With(&[MeetingsWrite, TranscriptsWrite]));
 const ASK: Rule = rule(SPEAKERS, Keys::With(&[TranscriptsRead]));
 const PROPOSE: Rule = rule(SPEAKERS, Keys::With(&[MeetingsWrite]));
+const RECORD: Rule = rule(EDITORS, Keys::With(&[MeetingsWrite]));
 const EDIT: Rule = rule(EDITORS, Keys::With(&[MeetingsWrite]));
 const CORRECT: Rule = rule(MANAGERS, Keys::With(&[MeetingsWrite, TranscriptsWrite]));
 const READ_HISTORY: Rule = rule(MANAGERS, Keys::With(&[TranscriptsRead]));
@@ -338,6 +339,13 @@ pub(super) fn rows() -> Vec<Row> {
         does("POST", "/api/meetings/{meeting}/participants/{self}/erase-words", "", OWN_PLACE),
         does("POST", "/api/meetings/{meeting}/participants/{other}/erase-words", "", HOST_ONLY),
         get("/api/meetings/{meeting}/consents", MANAGE),
+
+        get("/api/meetings/{meeting}/recordings", READ),
+        does("POST", "/api/meetings/{meeting}/recordings", r#"{"mode":"both"}"#, RECORD),
+        get("/api/meetings/{meeting}/recordings/{recording}", READ),
+        does("POST", "/api/meetings/{meeting}/recordings/{recording}/stop", "", RECORD),
+        get("/api/meetings/{meeting}/recordings/{recording}/files/{recording_file}", READ_WORDS),
+        spends("DELETE", "/api/meetings/{meeting}/recordings/{recording}", "", HOST_ONLY),
 
         get("/api/meetings/{meeting}/agents", READ),
         does("POST", "/api/meetings/{meeting}/agents", r#"{"agent_id":"{own_agent}"}"#, ADD_AGENT),

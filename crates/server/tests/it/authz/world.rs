@@ -2,7 +2,6 @@
 
 use axum::http::Method;
 use meetmind_app::Settings;
-use meetmind_app::testing::TestApp;
 use meetmind_core::{
     Actor, ApiKeyId, Highlight, HighlightStatus, Id, MeetingId, MeetingRole, Participant,
     ParticipantState, Proof, Scope, Topic, TopicId, UserRole,
@@ -11,7 +10,7 @@ use meetmind_server::testing::TestServer;
 use serde_json::{Value, json};
 
 use super::rows::Caller;
-use crate::people::{events, guest};
+use crate::people::{events, guest, recording, recording_server};
 
 /// Somebody who calls.
 pub(super) struct Player {
@@ -49,7 +48,7 @@ impl World {
     pub(super) async fn new() -> Self {
         let mut settings = Settings::default();
         settings.outbound.allow_private = true;
-        let server = TestServer::over(TestApp::with(settings).await);
+        let server = recording_server(settings).await;
         let (host, host_data) = person(&server, "host", UserRole::Member).await;
         let (cohost, _) = person(&server, "cohost", UserRole::Member).await;
         let (participant, _) = person(&server, "participant", UserRole::Member).await;
@@ -116,6 +115,8 @@ impl World {
         let keys = server.get(&host, "/auth/api-keys").await.data();
         let topic = topic(&server, meeting_id).await;
         let highlight = highlight(&server, meeting_id).await;
+
+        let (recording, recording_file) = recording(&server.app, meeting_id).await;
 
         let seat = seat(&server, meeting_id, &agent).await;
         let joined = Actor::Agent {
@@ -195,6 +196,8 @@ impl World {
             ("{action}", text(&action["id"])),
             ("{decision}", text(&decision["id"])),
             ("{topic}", topic),
+            ("{recording}", recording),
+            ("{recording_file}", recording_file),
             ("{highlight}", highlight),
             ("{agent}", agent),
             ("{run}", text(&run["id"])),

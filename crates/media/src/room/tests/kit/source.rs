@@ -1,5 +1,6 @@
 //! A microphone and a camera: RTP packets at an even pace.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use str0m::Rtc;
@@ -18,6 +19,9 @@ pub(in crate::room::tests) struct Source {
     began: Instant,
     pictures: u64,
     pub(in crate::room::tests) muted: bool,
+    /// What the microphone hears, as Opus packets that are sent over and over; without any it sends bytes
+    /// that only look like sound.
+    pub(in crate::room::tests) sound: Vec<Arc<[u8]>>,
 }
 
 struct Layer {
@@ -70,6 +74,7 @@ impl Source {
             began: now,
             pictures: 0,
             muted: false,
+            sound: Vec::new(),
         }
     }
 
@@ -147,7 +152,18 @@ impl Source {
                 } else {
                     vec![0x78, n as u8]
                 };
+                if key && n == 0 {
+                    // What a VP8 keyframe begins with (RFC 7741): its size is that of the announced layer.
+                    payload.truncate(6);
+                    let (width, height) = (320_u16 << at, 180_u16 << at);
+                    payload.extend_from_slice(&[0, 0, 0, 0x9d, 0x01, 0x2a]);
+                    payload.extend_from_slice(&width.to_le_bytes());
+                    payload.extend_from_slice(&height.to_le_bytes());
+                }
                 payload.resize((size / count).max(payload.len()), at as u8);
+                if !self.video && !self.sound.is_empty() {
+                    payload = self.sound[self.pictures as usize % self.sound.len()].to_vec();
+                }
                 let extensions = ExtensionValues {
                     audio_level: (!self.video).then_some(-20),
                     voice_activity: (!self.video).then_some(true),

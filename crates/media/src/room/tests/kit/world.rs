@@ -1,6 +1,7 @@
 //! A shard, its clients, and the time.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use livekit_protocol as proto;
@@ -15,6 +16,7 @@ use super::client::Client;
 use super::network::{Air, Flight};
 use crate::driver::{Datagram, Demux, DemuxVerdict, Machine as _, Outbox, Path};
 use crate::peer::Transport;
+use crate::record::tap::Tap;
 use crate::room::{Refusal, RoomEvent, Settings};
 use crate::service::{RoomAnswer, RoomCall, TwirpError};
 use crate::shard::{Command, Shard, SignalId};
@@ -274,6 +276,30 @@ impl World {
         let (reply, _done) = oneshot::channel();
         self.shard
             .command(Command::Drain { reply }, self.now, &mut self.out);
+        self.pump();
+    }
+
+    /// A recording of the room begins.
+    pub(in crate::room::tests) fn start_tap(&mut self, tap: &Arc<Tap>) {
+        let (room, tap) = ("hall".to_owned(), Arc::clone(tap));
+        let command = Command::StartTap { room, tap };
+        self.shard.command(command, self.now, &mut self.out);
+        self.pump();
+    }
+
+    /// The recording of the room ends.
+    pub(in crate::room::tests) fn stop_tap(&mut self, tap: &Arc<Tap>) {
+        let (room, tap) = ("hall".to_owned(), Arc::clone(tap));
+        let command = Command::StopTap { room, tap };
+        self.shard.command(command, self.now, &mut self.out);
+        self.pump();
+    }
+
+    /// The recorder's decoder has lost its way.
+    pub(in crate::room::tests) fn tap_keyframe(&mut self, track: String) {
+        let room = "hall".to_owned();
+        let command = Command::TapKeyframe { room, track };
+        self.shard.command(command, self.now, &mut self.out);
         self.pump();
     }
 
