@@ -24,7 +24,7 @@ use crate::token::{ApiKey, ApiKeys, Claims};
 use crate::turn::{
     Client, Outcome, REALM, Relay, Time, TurnSecret, Way, frame_length, long_term_key,
 };
-use crate::{RoomGrant, webhook};
+use crate::{RoomGrant, RoomPart, webhook};
 
 /// One door.
 pub type Door = fn(&[u8]);
@@ -218,9 +218,9 @@ fn seed_token() -> Option<String> {
         room: "room".to_owned(),
         identity: "me".to_owned(),
         name: "Me".to_owned(),
-        can_publish: true,
-        is_agent: false,
+        part: RoomPart::Participant,
         metadata: String::new(),
+        room_metadata: String::new(),
         ttl: Duration::from_secs(60),
     };
     let claims = Claims::participant(&grant);

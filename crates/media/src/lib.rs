@@ -31,4 +31,4 @@ pub use server::{
     JoinError, LIVEKIT_VERSION, MediaCallError, MediaConfig, MediaServer, MediaStop, RoomEvents,
     Session, Unavailable,
 };
-pub use token::{RoomGrant, TokenError, access_token};
+pub use token::{RoomGrant, RoomPart, TokenError, access_token};

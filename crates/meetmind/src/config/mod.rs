@@ -381,6 +381,7 @@ impl Config {
             url,
             api_key,
             api_secret,
+            ..
         } = &self.livekit;
         (!url.is_empty()).then(|| (url.clone(), (api_key.clone(), api_secret.clone())))
     }

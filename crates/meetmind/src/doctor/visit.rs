@@ -9,7 +9,7 @@ use livekit_protocol::signal_request::Message as Request;
 use livekit_protocol::signal_response::Message;
 use meetmind_app::{Clock as _, Entropy, SystemClock};
 use meetmind_media::token::{ApiKey, Claims};
-use meetmind_media::{RoomGrant, stun};
+use meetmind_media::{RoomGrant, RoomPart, stun};
 use prost::Message as _;
 use str0m::change::SdpOffer;
 use str0m::{Candidate, RtcConfig};
@@ -41,18 +41,15 @@ pub(super) struct Offer {
 impl Visit {
     pub(super) async fn begin(target: &Target, keys: &ApiKey) -> Result<Self> {
         let run = crate::demo::uuid_word();
-        let mut claims = Claims::participant(&RoomGrant {
+        let claims = Claims::participant(&RoomGrant {
             room: format!("doctor-{run}"),
             identity: format!("doctor-{run}"),
             name: String::new(),
-            can_publish: false,
-            is_agent: false,
+            part: RoomPart::Recorder,
             metadata: String::new(),
+            room_metadata: String::new(),
             ttl: Duration::ZERO,
         });
-        if let Some(video) = &mut claims.video {
-            video.hidden = true;
-        }
         let token = keys.sign(&claims, SystemClock.now(), Duration::from_secs(60))?;
         let mut url = target.url.clone();
         url.set_path(&format!("{}/rtc", target.url.path().trim_end_matches('/')));

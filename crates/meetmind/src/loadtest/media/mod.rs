@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use meetmind_app::{Clock as _, SystemClock};
-use meetmind_media::{RoomGrant, access_token};
+use meetmind_media::{RoomGrant, RoomPart, access_token};
 use tokio::task::LocalSet;
 
 use crate::cli::MediaLoadArgs;
@@ -153,9 +153,12 @@ fn start(
                 room: format!("load-{run}-{room}"),
                 identity: format!("load-{run}-{number}"),
                 name: String::new(),
-                can_publish: publishes,
-                is_agent: false,
+                part: match publishes {
+                    true => RoomPart::Participant,
+                    false => RoomPart::Viewer,
+                },
                 metadata: String::new(),
+                room_metadata: String::new(),
                 ttl: Duration::from_secs(3_600),
             };
             let token = access_token(
