@@ -19,14 +19,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use meetmind_core::{
-    Code, ConsentPolicy, Ctx, Error, EventKind, Id, MeetingAction, MeetingId, MeetingStatus, Page,
+    Code, ConsentPolicy, Ctx, Error, EventKind, MeetingAction, MeetingId, MeetingStatus, Page,
     PageQuery, Recording, RecordingFile, RecordingFileId, RecordingId, RecordingMode,
     RecordingReason, RecordingStatus, Result,
 };
 use serde_json::json;
 
 use crate::App;
-use crate::meetings::{cursor_id, meeting_access};
+use crate::meetings::{cursor_id, cursor_of, meeting_access};
 use run::Running;
 
 /// How long a stop waits for the files to be complete. Those of long recordings with pictures may take
@@ -205,9 +205,7 @@ impl App {
             .recording_list(meeting_id, before, page.limit + 1)
             .await?;
         let rows = rows.into_iter().map(|row| self.as_it_runs(row)).collect();
-        Ok(Page::from_rows(rows, page.limit, |row| {
-            row.id.uuid().as_bytes().to_vec()
-        }))
+        Ok(Page::from_rows(rows, page.limit, |row| cursor_of(row.id)))
     }
 
     /// One recording with its files, of which there are at most 4,096.
