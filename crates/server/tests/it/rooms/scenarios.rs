@@ -1,19 +1,17 @@
 //! What is said in a meeting holds in its room, and what happens in the room is known in the meeting.
 
-use std::sync::Arc;
-
 use axum::http::Method;
+use livekit_protocol::DisconnectReason;
 use livekit_protocol::signal_response::Message;
-use livekit_protocol::{DisconnectReason, ParticipantInfo, Room, WebhookEvent};
 use meetmind_app::Published;
 use meetmind_core::{Actor, EventTopic, MeetingId, ParticipantId, ParticipantState, SignalKind};
-use meetmind_server::testing::TestServer;
 use meetmind_store::Engine;
 use serde_json::{Value, json};
 
 use super::peer::{PATIENCE, Peer};
 use super::stage::Stage;
-use crate::people::{outcome, patch, text, user_id};
+use super::table::{Seat, Table};
+use crate::people::{outcome, text, user_id};
 
 /// Runs a scenario on every stage that this machine has.
 macro_rules! on_every_stage {
@@ -37,195 +35,6 @@ on_every_stage!(
     a_disabled_account_and_a_deleted_meeting_are_put_out,
     what_happens_in_the_room_is_signalled,
 );
-
-#[tokio::test]
-async fn a_change_while_the_livekit_server_is_silent_is_made_up_for() {
-    let Some(stage) = Stage::remote().await else {
-        return;
-    };
-    let table = Table::lay(stage).await;
-    let anna = table.sit_as("anna").await;
-    let mut peer = table.connect(&anna).await;
-    table.stage.livekit_signal("STOP");
-    assert_eq!(table.post(&anna.actor, "leave").await, 200);
-    // The first try has failed when the server's own answer to this call is "unavailable".
-    let room = json!({ "room": table.meeting });
-    let (status, _) = table
-        .stage
-        .twirp("RoomService", "ListParticipants", room)
-        .await;
-    assert_eq!(status, 503);
-    table.stage.livekit_signal("CONT");
-    assert_eq!(
-        peer.until_put_out().await,
-        DisconnectReason::ParticipantRemoved
-    );
-}
-
-#[tokio::test]
-async fn webhooks_that_are_forged_doubled_or_late_change_nothing() {
-    let Some(stage) = Stage::remote().await else {
-        return;
-    };
-    let table = Table::lay(stage).await;
-    let (anna, ben) = (table.sit_as("anna").await, table.sit_as("ben").await);
-    let _peer = table.connect(&anna).await;
-    let now = table.server.app.app.now().seconds();
-    let left = |id: ParticipantId, at: i64| WebhookEvent {
-        event: "participant_left".to_owned(),
-        id: format!("EV_{id}{at}"),
-        created_at: at,
-        room: Some(Room {
-            name: table.meeting.to_string(),
-            ..Room::default()
-        }),
-        participant: Some(ParticipantInfo {
-            identity: id.to_string(),
-            ..ParticipantInfo::default()
-        }),
-        ..WebhookEvent::default()
-    };
-    // Anna is in the room, whatever it is said; Ben joined after he is said to have left.
-    let (lie, late) = (left(anna.id, now + 5), left(ben.id, now - 60));
-    assert_eq!(
-        table
-            .stage
-            .tell(&lie, Some("wrong secret of thirty-two bytes!!"))
-            .await,
-        401
-    );
-    for event in [&lie, &lie, &late, &late] {
-        assert_eq!(table.stage.tell(event, None).await, 200);
-    }
-    // All that came before has been looked at when this change has reached the room.
-    table.change(&anna, json!({ "name": "Anna K." })).await;
-    let room = json!({ "room": table.meeting, "identity": anna.id });
-    table
-        .stage
-        .until("the new name", || async {
-            let (_, info) = table
-                .stage
-                .twirp("RoomService", "GetParticipant", room.clone())
-                .await;
-            info["name"] == "Anna K."
-        })
-        .await;
-    for seat in [&anna, &ben] {
-        assert_eq!(table.state(seat.id).await, ParticipantState::Joined);
-        assert!(
-            !table
-                .told_of(seat)
-                .await
-                .contains(&"participant.left".to_owned())
-        );
-    }
-}
-
-#[tokio::test]
-async fn who_expects_no_webhooks_takes_none() {
-    let server = TestServer::new().await;
-    let hook = "/webhooks/livekit";
-    let answer = server.post(&Actor::Anonymous, hook, json!({})).await;
-    assert_eq!(answer.status.as_u16(), 404);
-}
-
-/// A meeting with a host in it.
-struct Table {
-    stage: Stage,
-    server: Arc<TestServer>,
-    host: Actor,
-    meeting: MeetingId,
-    path: String,
-}
-
-/// Somebody at the table.
-struct Seat {
-    actor: Actor,
-    id: ParticipantId,
-    token: String,
-}
-
-impl Table {
-    async fn lay(stage: Stage) -> Self {
-        let server = Arc::clone(&stage.server);
-        let host = server.app.user("host").await;
-        let made = server
-            .post(
-                &host,
-                "/api/meetings",
-                json!({ "title": "Weekly", "access": "open" }),
-            )
-            .await;
-        let meeting: MeetingId = text(&made.data()["id"]).parse().expect("an id");
-        Self {
-            stage,
-            server,
-            host,
-            meeting,
-            path: format!("/api/meetings/{meeting}"),
-        }
-    }
-
-    /// Joins by the API.
-    async fn sit(&self, actor: &Actor) -> Seat {
-        let joined = self
-            .server
-            .post(actor, &format!("{}/join", self.path), json!({}))
-            .await;
-        let data = joined.data();
-        assert_eq!(joined.status.as_u16(), 200, "{}", joined.json());
-        Seat {
-            actor: actor.clone(),
-            id: text(&data["participant"]["id"]).parse().expect("an id"),
-            token: text(&data["livekit"]["token"]),
-        }
-    }
-
-    async fn sit_as(&self, name: &str) -> Seat {
-        let actor = self.server.app.user(name).await;
-        self.sit(&actor).await
-    }
-
-    async fn connect(&self, seat: &Seat) -> Peer {
-        let peer = Peer::join(&self.stage.url, &seat.token).await;
-        let mut peer = peer.expect("the token opens the room");
-        peer.until_active(&seat.id.to_string()).await;
-        self.until_present(seat.id, Some(true)).await;
-        peer
-    }
-
-    async fn until_present(&self, id: ParticipantId, present: Option<bool>) {
-        let what = format!("{id} is present: {present:?}");
-        self.stage
-            .until(&what, || async {
-                self.stage.member(self.meeting, id).await.is_present == present
-            })
-            .await;
-    }
-
-    async fn state(&self, id: ParticipantId) -> ParticipantState {
-        self.stage.member(self.meeting, id).await.participant.state
-    }
-
-    async fn told_of(&self, seat: &Seat) -> Vec<String> {
-        self.stage.told_of(self.meeting, seat.id).await
-    }
-
-    async fn post(&self, actor: &Actor, path: &str) -> u16 {
-        let path = format!("{}/{path}", self.path);
-        self.server
-            .post(actor, &path, json!({}))
-            .await
-            .status
-            .as_u16()
-    }
-
-    async fn change(&self, seat: &Seat, body: Value) {
-        let path = format!("{}/participants/{}", self.path, seat.id);
-        let answer = patch(&self.server, &self.host, &path, body).await;
-        assert_eq!(answer.status.as_u16(), 200, "{}", answer.json());
-    }
-}
 
 /// What an update says of a participant.
 fn update_of<T>(
@@ -518,17 +327,15 @@ async fn what_happens_in_the_room_is_signalled(stage: Stage) {
     }
     let heard = async {
         loop {
-            match bus.recv().await.expect("the bus goes on") {
-                Published::Signal {
-                    topic,
-                    kind: SignalKind::Quality,
-                    json,
-                } => {
-                    assert_eq!(topic, EventTopic::Meeting(table.meeting));
-                    let signal: Value = serde_json::from_slice(&json).expect("JSON");
-                    return signal["data"].clone();
-                }
-                _ => {}
+            if let Published::Signal {
+                topic,
+                kind: SignalKind::Quality,
+                json,
+            } = bus.recv().await.expect("the bus goes on")
+            {
+                assert_eq!(topic, EventTopic::Meeting(table.meeting));
+                let signal: Value = serde_json::from_slice(&json).expect("JSON");
+                return signal["data"].clone();
             }
         }
     };
