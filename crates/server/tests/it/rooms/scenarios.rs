@@ -4,7 +4,7 @@ use axum::http::Method;
 use livekit_protocol::DisconnectReason;
 use livekit_protocol::signal_response::Message;
 use meetmind_app::Published;
-use meetmind_core::{Actor, EventTopic, MeetingId, ParticipantId, ParticipantState, SignalKind};
+use meetmind_core::{EventTopic, ParticipantId, ParticipantState, SignalKind};
 use meetmind_store::Engine;
 use serde_json::{Value, json};
 
